@@ -1,0 +1,36 @@
+# Every target sets up what it needs; a second call is instant.
+PY := .venv/bin/python
+STAMP := .venv/.stamp
+
+.PHONY: setup demo test check bench lock docs clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	python3 -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	.venv/bin/overnight demo
+
+test: setup
+	$(PY) -m pytest -n 2
+
+check: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+	.venv/bin/pyright
+
+bench: setup
+	$(PY) -m benchmarks
+
+# Pin every dependency by hash, without addresses. Needs `uv` on the PATH.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
+	    --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv build dist

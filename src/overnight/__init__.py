@@ -1,0 +1,1 @@
+"""Overnight runs coding agents on git repositories while nobody is watching."""

@@ -1,0 +1,147 @@
+"""Every error that Overnight raises on purpose, as one tree.
+
+OvernightError
+├── BadInput                    the person can mend it; exit code 2
+│   ├── NotARepository
+│   ├── EmptyRepository
+│   ├── UnknownRepo
+│   ├── UnknownTask
+│   ├── UnknownAgent
+│   ├── PolicyMissing
+│   ├── PolicyInvalid
+│   ├── SettingsInvalid
+│   ├── BadUnit
+│   ├── BadState
+│   └── NotConfirmed
+├── Refused                     a bound would be broken; exit code 3
+│   ├── NetworkFileSystem
+│   ├── StateNotWritable
+│   ├── JournalNewer
+│   ├── JournalBroken
+│   └── AlreadyRunning
+├── Unavailable                 the outside is not there; the task holds, no attempt is spent
+│   ├── DaemonUnreachable
+│   ├── BoxUnavailable
+│   ├── AgentUnavailable
+│   └── RepositoryGone
+└── GitFailed                   git said no where it should not have
+
+A class's docstring is its message: it is formatted with the fields the error was raised with, and names
+the next step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class OvernightError(Exception):
+    """Overnight could not do this."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        super().__init__((type(self).__doc__ or "").strip().format(**fields))
+
+
+class BadInput(OvernightError):
+    """{problem}"""
+
+    exit_code = 2
+
+
+class NotARepository(BadInput):
+    """{path} is not a git repository. Run `git init` there, or name another folder."""
+
+
+class EmptyRepository(BadInput):
+    """{path} has no commit yet. Commit something on `{target}`, then try again."""
+
+
+class UnknownRepo(BadInput):
+    """No repo is registered as {name!r}{hint}. `overnight repo list` shows them; `overnight repo add PATH` adds one."""
+
+
+class UnknownTask(BadInput):
+    """No task is called {task!r}{hint}. `overnight status` lists them."""
+
+
+class UnknownAgent(BadInput):
+    """No agent is called {agent!r}. Known: {known}."""
+
+
+class PolicyMissing(BadInput):
+    """`overnight.toml` is not on branch {target!r} of {path}. Run `overnight init` there and commit the file."""
+
+
+class PolicyInvalid(BadInput):
+    """{where}: {problem}"""
+
+
+class SettingsInvalid(BadInput):
+    """{where}: {problem}"""
+
+
+class BadUnit(BadInput):
+    """{value!r} is not a {kind}: write it with its unit, such as {example}."""
+
+
+class BadState(BadInput):
+    """{task} is {state}: {verb} does not apply. {next}"""
+
+
+class NotConfirmed(BadInput):
+    """{what} must be confirmed: {how}."""
+
+
+class Refused(OvernightError):
+    """{problem}"""
+
+    exit_code = 3
+
+
+class NetworkFileSystem(Refused):
+    """{path} lies on a network file system ({kind}), where SQLite's locks do not hold. Set OVERNIGHT_HOME to a local folder."""
+
+
+class StateNotWritable(Refused):
+    """The state folder {path} can't be written: {reason}. Mend its permissions, or set OVERNIGHT_HOME to another folder."""
+
+
+class JournalNewer(Refused):
+    """The journal has schema {found}, this Overnight knows up to {known}. Install the newer Overnight again."""
+
+
+class JournalBroken(Refused):
+    """The journal's chain breaks at event {seq}: {problem}. Keep {path} as it is and look at what wrote to it."""
+
+
+class AlreadyRunning(Refused):
+    """Another Overnight (process {pid}) holds {path}. `overnight status` talks to it; `overnight down` ends it."""
+
+
+class Unavailable(OvernightError):
+    """{problem}"""
+
+    exit_code = 4
+
+
+class DaemonUnreachable(Unavailable):
+    """The daemon at {path} does not answer. `overnight up` starts one."""
+
+
+class BoxUnavailable(Unavailable):
+    """No box can be had: {reason}. {install}"""
+
+
+class AgentUnavailable(Unavailable):
+    """The agent {agent!r} can't be started: {reason}. {install}"""
+
+
+class RepositoryGone(Unavailable):
+    """The repository {path} is not there any more. Put it back, or `overnight repo remove {name}`."""
+
+
+class GitFailed(OvernightError):
+    """git {command} failed ({code}): {stderr}"""

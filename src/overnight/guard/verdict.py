@@ -1,0 +1,39 @@
+"""What the guard is asked and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Decision(StrEnum):
+    """allow only when every effect is known and permitted; ask without a person becomes deny."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A tool call that waits for a verdict."""
+
+    #: The agent's own id of the call.
+    id: str
+    tool: str
+    input: Mapping[str, Any]
+    #: Absolute working folder of the agent.
+    cwd: str
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """A decision with the reason that the agent and the person read."""
+
+    decision: Decision
+    reason: str
+    #: Stable id of the rule that decided, such as `path.outside`.
+    rule: str
+    #: The words of the call that caused it.
+    words: tuple[str, ...] = ()

@@ -1,0 +1,88 @@
+"""A repo's policy, as values. Read from the target branch, never from the agent's copy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from overnight.missions.units import Duration
+
+
+class LandingMode(StrEnum):
+    """How an approved change reaches its target."""
+
+    #: The result stays on branch `overnight/TASK` for a person to merge.
+    BRANCH = "branch"
+    #: Overnight merges it into the local target branch, one task at a time.
+    MERGE = "merge"
+
+
+class BoxLevel(StrEnum):
+    """How strong a confinement is, weakest first."""
+
+    NONE = "none"
+    OS = "os"
+    CONTAINER = "container"
+    MICROVM = "microvm"
+
+
+class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command that must pass on the exact commit."""
+
+    #: Shell command, run at the root of a clean checkout.
+    run: str
+    #: The command is killed and counts as failed after this time.
+    limit: Duration = Duration(600)
+    #: Hosts that the command may reach over HTTPS; none by default.
+    egress: tuple[str, ...] = ()
+
+
+class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Paths, as globs from the root of the repository, that a task must treat with care."""
+
+    #: A change here is never landed by itself.
+    forbidden: tuple[str, ...] = ()
+    #: A change here raises the risk.
+    sensitive: tuple[str, ...] = ()
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one task may use up."""
+
+    #: Runs that end without a proved result before the task fails.
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 3
+    #: One run is stopped after this time.
+    wall: Duration = Duration(7200)
+    #: One run is stopped after this long without any output of the agent.
+    silence: Duration = Duration(480)
+    #: One run is stopped after this many turns of the model.
+    turns: Annotated[int, Meta(ge=1, le=10_000)] = 200
+
+
+class BoxPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The confinement that runs and checks need."""
+
+    #: The weakest box that will do. Nothing falls back below it.
+    minimum: BoxLevel = BoxLevel.OS
+    #: Hosts that the agent may reach over HTTPS besides its model; none by default.
+    egress: tuple[str, ...] = ()
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`overnight.toml`."""
+
+    #: The branch that tasks start from and land on.
+    target: str = "main"
+    #: How a proved change reaches the target.
+    landing: LandingMode = LandingMode.BRANCH
+    #: The agent that runs tasks here, by name.
+    agent: str = "claude"
+    #: The model asked for, in the agent's own words; None leaves it to the agent.
+    model: str | None = None
+    paths: Paths = Paths()
+    #: Every one must pass on the exact commit. Name = command, or a table with `run`, `limit`, `egress`.
+    checks: dict[str, Check] = field(default_factory=dict[str, Check])
+    limits: Limits = Limits()
+    box: BoxPolicy = BoxPolicy()

@@ -1,0 +1,160 @@
+"""A run: one agent session on a task, with a fresh context, and the facts it leaves behind."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from overnight.missions.policy import BoxPolicy, Limits
+
+
+class FailureClass(StrEnum):
+    """The classes of what goes wrong, as the design's table has them."""
+
+    LAUNCH = "launch"
+    AUTH = "auth"
+    LIMIT = "limit"
+    VENDOR = "vendor"
+    MONEY = "money"
+    STUCK = "stuck"
+    AGENT = "agent"
+    CHECK = "check"
+    TAMPER = "tamper"
+    JUDGEMENT = "judgement"
+    LANDING = "landing"
+    MACHINE = "machine"
+    SECURITY = "security"
+
+    @property
+    def costs_attempt(self) -> bool:
+        """Whether a run that ended so counts against the task's attempts."""
+        return self in _COSTS
+
+
+_COSTS = frozenset(
+    {
+        FailureClass.STUCK,
+        FailureClass.AGENT,
+        FailureClass.CHECK,
+        FailureClass.TAMPER,
+        FailureClass.JUDGEMENT,
+        FailureClass.SECURITY,
+    }
+)
+
+
+class End(StrEnum):
+    """How an agent's session ended, seen from outside."""
+
+    #: It says that it is finished. That proves nothing.
+    COMPLETED = "completed"
+    #: It says that it can't go on without a person.
+    BLOCKED = "blocked"
+    #: It ended with an error of its own, or claimed success with nothing to show.
+    FAILED = "failed"
+    #: The warden ended it at the wall clock, the silence or the turn limit.
+    STOPPED_BY_LIMIT = "stopped-by-limit"
+    #: A person or the daemon asked for the end.
+    STOPPED = "stopped"
+    #: The warden died with it: kill -9, reboot.
+    LOST = "lost"
+
+
+class RunSpec(Struct, frozen=True, kw_only=True):
+    """Everything a warden needs; written to `spec.json` before it starts."""
+
+    #: `TASK.LIFE.N`: unique for ever, names the run directory.
+    id: str
+    task: str
+    #: Absolute path of the git worktree that is the agent's working folder.
+    worktree: str
+    #: Absolute path of the private git dir that the box shows as the worktree's `.git`.
+    git_dir: str
+    #: Absolute path of the user's object store, shown read-only.
+    objects: str
+    #: The commit that the run starts from.
+    start: str
+    agent: str
+    #: What the agent is told.
+    prompt: str
+    limits: Limits
+    box: BoxPolicy
+    model: str | None = None
+    #: The agent's own session to continue, if the agent can.
+    resume: str | None = None
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What the agent itself says it used. None is unknown, and unknown is never zero."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class RunOutcome(Struct, frozen=True, kw_only=True):
+    """What a warden says of its run; `outcome.json`, written once."""
+
+    run: str
+    end: End
+    #: One sentence for a person.
+    why: str
+    #: None when the session ended of itself and well.
+    failure: FailureClass | None = None
+    #: Exit code of the agent; None when it never started or was lost. Negative: the signal that ended it.
+    code: int | None = None
+    #: The agent's last words, quoted, never believed.
+    said: str = ""
+    session: str | None = None
+    turns: int | None = None
+    usage: Usage = Usage()
+    #: Epoch seconds when the cause passes (a subscription window's reset), where it is known.
+    until: float | None = None
+    #: Tool calls that the guard refused: (tool, what, reason).
+    denied: tuple[tuple[str, str, str], ...] = ()
+    calls: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """The work of a run as it came out of the box, imported into the repository's own objects."""
+
+    #: The commit that holds it; equal to the task's base when nothing changed.
+    commit: str
+    #: The ref that keeps it: `refs/overnight/TASK/RUN`.
+    ref: str
+    #: Paths that differ from the task's base. Undecodable bytes are escaped as `\\xNN`.
+    changed: tuple[str, ...] = ()
+    #: The ref that keeps work which the agent left uncommitted and which is not part of `commit`.
+    rescue: str | None = None
+    #: What the import refused, for a person: nested git dirs, gitlinks, symlinks that leave the tree.
+    refused: tuple[str, ...] = ()
+
+
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """One check on one exact commit."""
+
+    name: str
+    command: str
+    commit: str
+    passed: bool
+    #: Exit code; None when the check ran into its time limit.
+    code: int | None
+    seconds: float
+    #: Head and tail of what it printed, with the number of bytes left out between them.
+    output: str = ""
+    #: File that keeps all of the output, absolute.
+    log: str = ""
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One run with everything that is known about it; the story's memory."""
+
+    n: int
+    outcome: RunOutcome
+    result: Result
+    checks: tuple[CheckResult, ...] = ()
+    #: Names of checks that passed on the base and fail now.
+    broke: tuple[str, ...] = ()

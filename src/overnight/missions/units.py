@@ -1,0 +1,64 @@
+"""Durations, sizes and money carry their unit, in files and in print."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from overnight.errors import BadUnit
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+BYTES = {"B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3}
+
+
+class Duration(float):
+    """Seconds. Written `90s`, `10m`, `1h30m`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Raises BadUnit when a number lacks its unit or a unit is unknown."""
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text.replace(" ", ""))
+        if not parts or "".join(n + u for n, u in parts) != text.replace(" ", ""):
+            raise BadUnit(value=text, kind="duration", example='"90s", "10m" or "1h30m"')
+        return cls(sum(float(n) * SECONDS[u] for n, u in parts))
+
+    def __str__(self) -> str:
+        return show_duration(self)
+
+
+class Size(int):
+    """Bytes. Written `64MiB`, `1GB`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """Raises BadUnit when the unit is missing or unknown."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMG]i?B|B)", text.strip())
+        if not match or match[2] not in BYTES:
+            raise BadUnit(value=text, kind="size", example='"64MiB" or "2GB"')
+        return cls(float(match[1]) * BYTES[match[2]])
+
+
+class Money(Decimal):
+    """US dollars. Written `5 USD`, `0.25 USD`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Money:
+        """Raises BadUnit for anything but an amount in USD."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*USD", text.strip())
+        if not match:
+            raise BadUnit(value=text, kind="sum of money", example='"5 USD"')
+        return cls(match[1])
+
+
+def show_duration(seconds: float) -> str:
+    """`4s`, `3m20s`, `2h05m`, `3d4h`: two units at most."""
+    whole = round(seconds)
+    if whole < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600}h"

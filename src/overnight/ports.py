@@ -1,0 +1,332 @@
+"""Every port, on one page: what flows and the warden need of the world, and what each promises.
+
+Every method that touches the world may be called again with the same arguments after an interruption, and
+then looks before it acts. Each may raise `missions.hold.Held` when it can't be done now.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from overnight.guard.verdict import Call, Verdict
+from overnight.missions.policy import BoxLevel, Check, Policy
+from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
+from overnight.missions.task import Task
+
+# -- runs ---------------------------------------------------------------------------------------------------
+
+
+class Fleet(Protocol):
+    """Runs agents, here or elsewhere."""
+
+    async def run(self, spec: RunSpec) -> RunOutcome:
+        """Start the run, or attach to it when it was started before; exactly one agent per id for ever.
+
+        Cancelling the call detaches; the agent goes on.
+        """
+        ...
+
+    async def stop(self, run: str, why: str) -> None:
+        """Ask for a clean end. The outcome comes from `run`. Unknown or ended runs: nothing happens."""
+        ...
+
+
+# -- git ----------------------------------------------------------------------------------------------------
+
+
+class Ground(Struct, frozen=True, kw_only=True):
+    """What a task stands on: made once, at its start."""
+
+    #: The commit of the target branch that the task starts from.
+    base: str
+    policy: Policy
+    worktree: str
+    #: The user's object store, absolute.
+    objects: str
+    #: CLAUDE.md and AGENTS.md as they are on the target: (path, text).
+    instructions: tuple[tuple[str, str], ...] = ()
+
+
+class Workshop(Protocol):
+    """Git worktrees outside the user's folder, private git dirs, and what comes out of the box."""
+
+    async def prepare(self, task: Task) -> Ground:
+        """Policy from the target branch, a detached worktree at its commit."""
+        ...
+
+    async def open(self, task: Task, ground: Ground, run: str, start: str, against: str | None) -> str:
+        """A fresh private git dir for one run, HEAD at `start`; returns its path.
+
+        The worktree's files are left as they are, so work that an interrupted run left goes on. With `against`
+        (a commit), that commit is readable inside as branch `target`, for mending a conflict.
+        """
+        ...
+
+    async def collect(self, task: Task, ground: Ground, run: str, git_dir: str, start: str, whole: bool) -> Result:
+        """Export what the run left, in a box; import it into `refs/overnight/TASK/RUN`.
+
+        whole: the agent ended of itself, so uncommitted work is part of the result; otherwise it goes to a
+        rescue ref only.
+        """
+        ...
+
+    async def tidy(self, task: Task, keep: str | None) -> str | None:
+        """Rescue what is uncommitted, remove the worktree; returns the rescue ref if one was needed.
+
+        keep: a commit to keep as branch `overnight/TASK` (the work did not land, a person may want it).
+        """
+        ...
+
+
+class Checks(Protocol):
+    """Runs the repo's checks in boxes of their own."""
+
+    async def run(self, task: Task, commit: str, checks: Mapping[str, Check], label: str) -> tuple[CheckResult, ...]:
+        """Every check, in order, on a clean checkout of exactly this commit. label names the log folder."""
+        ...
+
+
+class Staged(Struct, frozen=True, kw_only=True, tag="staged"):
+    """A merge, made but not landed."""
+
+    commit: str
+    #: The target's commit it was made on; the landing swaps exactly this one.
+    onto: str
+    #: True when its tree is the tree of the result itself: then the result's checks speak for it.
+    same_tree: bool
+
+
+class Conflict(Struct, frozen=True, kw_only=True, tag="conflict"):
+    """The result and the target changed the same places."""
+
+    #: The target's commit.
+    against: str
+    paths: tuple[str, ...]
+    #: git's own words.
+    detail: str
+
+
+class Landed(Struct, frozen=True, kw_only=True, tag="landed"):
+    """The target holds the change."""
+
+    commit: str
+    branch: str
+    #: What happened to a folder that has the target checked out; empty when there is none.
+    note: str = ""
+
+
+class Moved(Struct, frozen=True, kw_only=True, tag="moved"):
+    """The target is no longer where it was when the merge was made: make it again."""
+
+    now: str
+
+
+class Lander(Protocol):
+    """Brings a proved commit to its target."""
+
+    async def stage(self, task: Task, ground: Ground, commit: str, run: str) -> Staged | Conflict:
+        """Merge onto the target's current commit, outside any checkout, with trailers."""
+        ...
+
+    async def land(self, task: Task, ground: Ground, staged: Staged) -> Landed | Moved:
+        """Compare-and-swap the target. A target that already holds the commit is Landed.
+
+        Raises Held(target-busy) when the target is checked out with uncommitted changes.
+        """
+        ...
+
+    async def branch(self, task: Task, commit: str) -> Landed:
+        """Leave the result on branch `overnight/TASK`."""
+        ...
+
+
+class House(Struct, frozen=True):
+    """The ports that a task's flow talks through, chosen in `wiring`."""
+
+    fleet: Fleet
+    workshop: Workshop
+    checks: Checks
+    lander: Lander
+
+
+# -- boxes --------------------------------------------------------------------------------------------------
+
+
+class Guarantees(Struct, frozen=True, kw_only=True):
+    """What a box was seen to hold on this machine, not what it should."""
+
+    level: BoxLevel
+    #: "bubblewrap 0.8.0 (/usr/bin/bwrap)"
+    name: str
+    files: bool = False
+    network: bool = False
+    processes: bool = False
+    syscalls: bool = False
+
+
+class BoxSpec(Struct, frozen=True, kw_only=True):
+    """One process tree in a box. Every path is absolute and the same inside as outside."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    #: Folders that the box may write.
+    writable: tuple[str, ...] = ()
+    #: Files and folders shown read-only, besides the system's own programs. Missing ones are an error.
+    readable: tuple[str, ...] = ()
+    #: (work tree, git dir): inside, the work tree's `.git` is this git dir.
+    git: tuple[str, str] | None = None
+    #: Loopback TCP ports inside, served by the caller through `BoxedProcess.listeners`, in this order.
+    ports: tuple[int, ...] = ()
+    #: Paths; None is /dev/null. Output is appended.
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+class BoxedProcess(Protocol):
+    """A started box. It dies with the process that started it."""
+
+    #: Process id outside, of the box's outermost process.
+    pid: int
+    listeners: Sequence[socket.socket]
+
+    async def wait(self) -> int:
+        """Exit code of argv's process; negative for a signal. Every process of the box is dead then."""
+        ...
+
+    async def kill(self) -> None:
+        """SIGKILL to everything inside; returns when all is dead. Harmless when it is already."""
+        ...
+
+    async def signal(self, number: int) -> None:
+        """Send a signal to argv's process."""
+        ...
+
+
+class Box(Protocol):
+    """A way to confine a process tree."""
+
+    level: BoxLevel
+
+    async def probe(self) -> Guarantees:
+        """Try it. Raises BoxUnavailable with what to install."""
+        ...
+
+    def ports(self, count: int) -> tuple[int, ...]:
+        """Port numbers that a BoxSpec may ask for now."""
+        ...
+
+    async def start(self, spec: BoxSpec) -> BoxedProcess:
+        """Raises BoxUnavailable when it can't be set up; never starts anything weaker."""
+        ...
+
+
+# -- agents -------------------------------------------------------------------------------------------------
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """How the agent reaches its model, and who pays."""
+
+    #: gateway: an API key that stays in the warden. direct: the CLI's own login, through the egress proxy to
+    #: the vendor's hosts only. none: the agent needs no model.
+    kind: str
+    #: gateway: the model API's base URL.
+    upstream: str = ""
+    #: gateway: the header that carries the key (`x-api-key`), and the environment variable of the warden
+    #: that holds it.
+    key_header: str = ""
+    key_variable: str = ""
+    #: gateway: (method, path regex) pairs that may pass.
+    allowed: tuple[tuple[str, str], ...] = ()
+    #: direct: hosts that the egress proxy lets through.
+    hosts: tuple[str, ...] = ()
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """The warden's listeners, as loopback ports inside the box."""
+
+    hooks: int
+    model: int
+    proxy: int
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where an agent will be started: paths that exist inside and outside alike."""
+
+    #: Private, empty HOME, writable.
+    home: str
+    #: Folder for the files that the launch needs, read-only inside.
+    given: str
+    worktree: str
+    ports: Ports
+    #: The dummy token that stands for the key inside the box.
+    token: str
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """Everything needed to start an agent's CLI. Pure value: whoever holds it writes the files and starts it."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    #: Names of variables handed through from the warden's environment (a login made by the person).
+    passed: tuple[str, ...] = ()
+    #: File name in `Place.given` -> content.
+    files: dict[str, bytes] = {}
+    #: Read-only paths needed inside (the CLI's binary).
+    readable: tuple[str, ...] = ()
+    #: Standard input.
+    stdin: bytes = b""
+    route: Route
+    #: Version of the CLI as it says itself.
+    version: str = ""
+    #: False for an agent that has no hooks: then only the box guards it.
+    hooked: bool = True
+
+
+class AgentEvent(Struct, frozen=True, kw_only=True):
+    """One thing that the agent's output stream says, in our words."""
+
+    #: started, text, thinking, tool, tool-result, retry, limit, compacted, hook, result, noise
+    kind: str
+    #: One line for a person.
+    text: str = ""
+    tool: str = ""
+    call: str = ""
+    failed: bool = False
+    session: str = ""
+    #: Counts as a turn of the model.
+    turn: bool = False
+
+
+class Agent(Protocol):
+    """One coding agent's CLI: how to start it and how to read what it does."""
+
+    name: str
+
+    def launch(self, spec: RunSpec, place: Place) -> Launch:
+        """Raises AgentUnavailable when the CLI is missing or can't be used."""
+        ...
+
+    def read(self, line: bytes) -> Sequence[AgentEvent]:
+        """Events in one line of its stdout. A line that is not understood is `noise`, never an error."""
+        ...
+
+    def classify(self, spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutcome:
+        """How the session ended, from exit code and whole output. Empty success is not success.
+
+        Fills end, failure, why, code, said, session, turns, usage, until; the warden adds the rest.
+        """
+        ...
+
+    def hook(self, event: Mapping[str, Any]) -> Call | None:
+        """A hook request of this CLI as a tool call to decide, or None when it asks for nothing."""
+        ...
+
+    def answer(self, event: Mapping[str, Any], verdict: Verdict) -> Mapping[str, Any]:
+        """The hook's response body for a verdict."""
+        ...
