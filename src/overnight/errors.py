@@ -42,7 +42,7 @@ class OvernightError(Exception):
 
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
-        super().__init__((type(self).__doc__ or "").strip().format(**fields))
+        super().__init__(" ".join((type(self).__doc__ or "").split()).format(**fields))
 
 
 class BadInput(OvernightError):
@@ -102,11 +102,13 @@ class Refused(OvernightError):
 
 
 class NetworkFileSystem(Refused):
-    """{path} lies on a network file system ({kind}), where SQLite's locks do not hold. Set OVERNIGHT_HOME to a local folder."""
+    """{path} lies on a network file system ({kind}), where SQLite's locks do not hold.
+    Set OVERNIGHT_HOME to a local folder."""
 
 
 class StateNotWritable(Refused):
-    """The state folder {path} can't be written: {reason}. Mend its permissions, or set OVERNIGHT_HOME to another folder."""
+    """The state folder {path} can't be written: {reason}.
+    Mend its permissions, or set OVERNIGHT_HOME to another folder."""
 
 
 class JournalNewer(Refused):

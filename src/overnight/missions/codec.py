@@ -42,7 +42,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """A decoded JSON or TOML value to a typed one. Units may be written as text (`10m`) or as bare seconds and bytes."""
+    """A decoded JSON or TOML value to a typed one. Units may be text (`10m`) or bare seconds and bytes."""
     return msgspec.convert(value, kind, dec_hook=_in, strict=True)
 
 
