@@ -1,0 +1,77 @@
+"""Time as a port: what the engine knows of it, so that tests can own it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Protocol
+
+#: The system clock may jump (suspend, time synchronisation) while a timer runs: look again at least this often.
+LOOK_AGAIN_S = 60.0
+
+
+class Clock(Protocol):
+    """Tells the time and waits for it."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        ...
+
+    async def wait(self, event: asyncio.Event, until: float | None) -> None:
+        """Return when the event is set, or no earlier than `until` by this clock, whichever comes first."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def wait(self, event: asyncio.Event, until: float | None) -> None:
+        while not event.is_set():
+            left = LOOK_AGAIN_S if until is None else until - time.time()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), min(left, LOOK_AGAIN_S))
+            if until is None and not event.is_set():
+                continue
+
+
+class ManualClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self._now = now
+        self._sleepers: set[tuple[float, asyncio.Future[None]]] = set()
+
+    def now(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move forward; everyone whose time has come is woken."""
+        self._now += seconds
+        for sleeper in [s for s in self._sleepers if s[0] <= self._now]:
+            if not sleeper[1].done():
+                sleeper[1].set_result(None)
+
+    async def wait(self, event: asyncio.Event, until: float | None) -> None:
+        if until is not None and until <= self._now:
+            return
+        if until is None:
+            await event.wait()
+            return
+        due: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sleeper = (until, due)
+        self._sleepers.add(sleeper)
+        waiter = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait({due, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._sleepers.discard(sleeper)
+            waiter.cancel()
+            due.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiter

@@ -1,0 +1,167 @@
+"""The desk: everything that may be asked of the journal from outside, one method each.
+
+The daemon serves it over its socket; where no daemon runs, the client takes the lock and calls it itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from overnight.durable import pools
+from overnight.durable.engine import make_ready
+from overnight.durable.journal import Journal
+from overnight.errors import BadInput, BadState, UnknownTask
+
+WANTS = ("pause", "stop", "cancel")
+
+
+def _nobody() -> None:
+    """No engine needs waking."""
+
+
+class Desk:
+    """Verbs. Arguments and results are plain JSON values. `actor` is who asks, for the record."""
+
+    def __init__(self, journal: Journal, wake: Callable[[], None] = _nobody) -> None:
+        self.journal, self._wake = journal, wake
+
+    def call(self, verb: str, arguments: dict[str, Any]) -> Any:
+        """Do one verb. Raises OvernightError."""
+        method = getattr(self, f"do_{verb}", None)
+        if method is None:
+            raise BadInput(
+                problem=f"The daemon knows no verb {verb!r}: it is older than this command. Restart it: `overnight down && overnight up`."
+            )
+        try:
+            return method(**arguments)
+        finally:
+            self._wake()
+
+    def do_submit(
+        self,
+        *,
+        actor: str,
+        id: str,  # noqa: A002 (the word)
+        flow: str,
+        lane: str,
+        input: Any,  # noqa: A002 (the word)
+        phase: str,
+        priority: int = 0,
+        pool: str | None = None,
+        why: str = "",
+    ) -> bool:
+        """Put a task on the queue; False when it was there already, so that asking twice does no harm.
+
+        pool: the slot that its first step needs; a task that has to wait for it never starts a coroutine.
+        """
+        now = self.journal.clock.now()
+        with self.journal.tx("submit"):
+            new = self.journal.db.execute(
+                "INSERT INTO task(id, flow, lane, priority, state, phase, need_pool, need_key, wait_for, input, created, updated) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (id, flow, lane, priority, "waiting" if pool else "ready", phase, pool, lane if pool else None,
+                 "slot" if pool else None, json.dumps(input), now, now),
+            ).rowcount  # fmt: skip
+            if new:
+                self.journal.tell("task.submitted", task=id, actor=actor, why=why, lane=lane)
+        return bool(new)
+
+    def do_signal(self, *, actor: str, task: str, name: str, payload: Any = None) -> None:
+        """Give a task what it waits for. One that does not wait yet finds it when it does."""
+        with self.journal.tx("signal"):
+            row = self._row(task)
+            if row["state"] == "done":
+                raise BadState(task=task, state=row["phase"], verb="answer", next="It has ended already.")
+            sql = "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, ?, ?)"
+            self.journal.db.execute(sql, (task, name, json.dumps(payload), self.journal.clock.now()))
+            self.journal.tell("signal.sent", task=task, actor=actor, why=name)
+            if row["wait_for"] == f"signal {name}":
+                make_ready(self.journal, task, name)
+
+    def do_want(self, *, actor: str, task: str, want: str) -> None:
+        """pause: nothing new starts. stop: what runs is ended, its work kept; then paused. cancel: the task ends."""
+        if want not in WANTS:
+            raise BadInput(problem=f"{want!r} is none of {', '.join(WANTS)}.")
+        with self.journal.tx(f"want {want}"):
+            row = self._row(task)
+            if row["state"] == "done":
+                raise BadState(
+                    task=task, state=row["phase"], verb=want, next=f"`overnight retry {task}` starts it anew."
+                )
+            if row["want"] != "cancel":  # a cancel is not taken back by a pause
+                self.journal.db.execute("UPDATE task SET want = ? WHERE id = ?", (want, task))
+            self.journal.tell(f"want.{want}", task=task, actor=actor)
+
+    def do_resume(self, *, actor: str, task: str) -> None:
+        """Take back a pause, or try a held task again now."""
+        with self.journal.tx("resume"):
+            row = self._row(task)
+            if row["state"] == "done":
+                raise BadState(
+                    task=task, state=row["phase"], verb="resume", next=f"`overnight retry {task}` starts it anew."
+                )
+            self.journal.db.execute("UPDATE task SET want = NULL WHERE id = ? AND want != 'cancel'", (task,))
+            self.journal.db.execute("UPDATE task SET faults = 0 WHERE id = ?", (task,))
+            self.journal.tell("want.resume", task=task, actor=actor)
+            if (
+                row["state"] == "waiting"
+                and row["need_pool"] is None
+                and not (row["wait_for"] or "").startswith("task ")
+            ):
+                make_ready(self.journal, task, "a person resumed it")
+
+    def do_retry(self, *, actor: str, task: str, phase: str, good: str) -> int:
+        """Begin a new life of an ended task; its number. A task that ended in phase `good` is not begun again."""
+        with self.journal.tx("retry"):
+            row = self._row(task)
+            if row["state"] != "done":
+                raise BadState(
+                    task=task, state=row["phase"], verb="retry", next=f"It has not ended. `overnight resume {task}`?"
+                )
+            if row["phase"] == good:
+                raise BadState(task=task, state=good, verb="retry", next="Add a new task for what is still to do.")
+            life = row["life"] + 1
+            sql = "UPDATE task SET life = ?, state = 'ready', phase = ?, output = NULL, faults = 0, updated = ? WHERE id = ?"
+            self.journal.db.execute(sql, (life, phase, self.journal.clock.now(), task))
+            pools.release(self.journal, task)
+            self.journal.tell("task.retried", task=task, actor=actor, life=life)
+        return life
+
+    def do_pause_all(self, *, actor: str, lane: str = "") -> None:
+        """Nothing new starts, anywhere or in one lane; steps under way go on to their end."""
+        with self.journal.tx("pause"):
+            self.journal.put("pause", lane, json.dumps(actor))
+            self.journal.tell("pause.on", actor=actor, why=lane or "everything")
+
+    def do_resume_all(self, *, actor: str, lane: str = "") -> bool:
+        """Take such a pause back; False when there was none."""
+        with self.journal.tx("resume"):
+            was = self.journal.drop("pause", lane)
+            scope, args = ("pause-lane", [lane]) if lane else ("pause-all", [])
+            sql = f"SELECT id FROM task WHERE wait_for = ? {'AND lane = ?' if lane else ''}"  # noqa: S608 (constant)
+            for row in self.journal.db.execute(sql, (scope, *args)).fetchall():
+                make_ready(self.journal, row["id"], "a person resumed it")
+            self.journal.tell("pause.off", actor=actor, why=lane or "everything")
+        return was
+
+    def do_put(self, *, actor: str, kind: str, key: str, value: Any) -> None:
+        """Set a record."""
+        with self.journal.tx("put"):
+            self.journal.put(kind, key, json.dumps(value))
+            self.journal.tell(f"{kind}.put", actor=actor, why=key, value=value)
+
+    def do_drop(self, *, actor: str, kind: str, key: str) -> bool:
+        """Remove a record; False when there was none."""
+        with self.journal.tx("drop"):
+            was = self.journal.drop(kind, key)
+            if was:
+                self.journal.tell(f"{kind}.dropped", actor=actor, why=key)
+        return was
+
+    def _row(self, task: str) -> Any:
+        row = self.journal.db.execute("SELECT * FROM task WHERE id = ?", (task,)).fetchone()
+        if row is None:
+            raise UnknownTask(task=task, hint="")
+        return row

@@ -1,0 +1,91 @@
+"""What goes over the daemon's socket: one JSON line each way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import overnight.errors as errors
+from overnight.errors import OvernightError
+
+NAME = "daemon.sock"
+#: A submitted task's text is the largest thing that travels.
+MAX_LINE = 8 << 20
+
+
+@contextlib.contextmanager
+def short_path(home: Path) -> Generator[str]:
+    """The socket's path by way of an open folder: a unix socket's address holds 107 bytes, a state folder's path may not."""
+    fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{NAME}" if Path("/proc/self/fd").is_dir() else str(home / NAME)
+    finally:
+        os.close(fd)
+
+
+def error_to_json(error: OvernightError) -> dict[str, Any]:
+    """An error of the family, to be raised again on the other side."""
+    return {"error": type(error).__name__, "fields": {k: str(v) for k, v in error.fields.items()}}
+
+
+def error_from_json(answer: dict[str, Any]) -> OvernightError:
+    """The same error again; one that this side does not know keeps its words."""
+    kind = getattr(errors, answer["error"], None)
+    if isinstance(kind, type) and issubclass(kind, OvernightError):
+        with contextlib.suppress(KeyError):
+            return kind(**answer["fields"])
+    return errors.BadInput(problem=f"{answer['error']}: {answer['fields']}")
+
+
+Call = Callable[[str, dict[str, Any]], Any]
+
+
+class Server:
+    """Answers on `home/daemon.sock`; only the user who owns the state folder gets there (0700)."""
+
+    def __init__(self, home: Path, call: Call) -> None:
+        self._home, self._call = home, call
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        """The journal's lock is held, so a socket file that is there belongs to a dead daemon."""
+        with contextlib.suppress(FileNotFoundError):
+            (self._home / NAME).unlink()
+        with short_path(self._home) as path:
+            self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE)
+        (self._home / NAME).chmod(0o600)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._open):
+                writer.close()
+            with contextlib.suppress(FileNotFoundError):
+                (self._home / NAME).unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError, asyncio.CancelledError):
+            pass  # the other side left, or sent a line longer than the limit
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            return {"ok": self._call(request["verb"], request["arguments"])}
+        except OvernightError as error:
+            return error_to_json(error)
+        except (ValueError, KeyError, TypeError) as error:
+            return error_to_json(errors.BadInput(problem=f"The daemon did not understand the request: {error}"))
