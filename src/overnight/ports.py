@@ -74,10 +74,10 @@ class Workshop(Protocol):
         """
         ...
 
-    async def tidy(self, task: Task, keep: str | None) -> str | None:
+    async def tidy(self, task: Task) -> str | None:
         """Rescue what is uncommitted, remove the worktree; returns the rescue ref if one was needed.
 
-        keep: a commit to keep as branch `overnight/TASK` (the work did not land, a person may want it).
+        A task that was never prepared, or is tidy already: nothing happens.
         """
         ...
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from overnight.durable import pools
 from overnight.durable.engine import make_ready
+from overnight.durable.flow import RELEASE
 from overnight.durable.journal import Journal
 from overnight.errors import BadInput, BadState, UnknownTask
 

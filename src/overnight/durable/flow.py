@@ -23,6 +23,9 @@ from overnight.missions.hold import Hold, HoldReason
 if TYPE_CHECKING:
     from overnight.durable.engine import Engine
 
+#: Signals that a resume sends to a task that parked in `Story.hold`.
+RELEASE = "release "
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -270,6 +273,18 @@ class Story:
     async def sleep(self, name: str, seconds: float, hold: Hold | None = None) -> None:
         """Park for this long."""
         await self.signal(f"sleep {name}", type(None), timeout=seconds, hold=hold)
+
+    async def hold(self, name: str, hold: Hold) -> None:
+        """Park with this hold until a person resumes the task or `hold.until` has come; remembered by name."""
+        until = hold.until
+        left = None if until is None else max(0.0, until - self._journal.clock.now())
+        await self.signal(f"{RELEASE}{name}", type(None), key=f"hold {name}", hold=hold, timeout=left)
+
+    async def ask(self, name: str, hold: Hold, key: str = "") -> str:
+        """Park until a person answers in words."""
+        answer = await self.signal(name, str, key=key, hold=hold)
+        assert answer is not None, "a wait without a time-out ends by its signal"
+        return answer
 
     async def after(self, task: str, good: str) -> None:
         """Wait until another task has ended in phase `good`. One that ended otherwise holds this one."""

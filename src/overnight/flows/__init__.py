@@ -1,0 +1,1 @@
+"""The stories: straight-line code over ports. Read one from top to bottom to know what happens."""

@@ -1,0 +1,1 @@
+"""What do these facts mean? Pure decisions about recorded facts."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from math import isfinite
 
 from overnight.errors import BadUnit
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 BYTES = {"B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3}
+_PART = re.compile(r"(\d+(?:\.\d+)?) ?(ms|[smhdw])(?![a-z]) ?")
 
 
 class Duration(float):
@@ -17,10 +19,11 @@ class Duration(float):
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Raises BadUnit when a number lacks its unit or a unit is unknown."""
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text.replace(" ", ""))
-        if not parts or "".join(n + u for n, u in parts) != text.replace(" ", ""):
+        parts = _PART.findall(text)
+        seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+        if not parts or _PART.sub("", text).strip() or not isfinite(seconds):
             raise BadUnit(value=text, kind="duration", example='"90s", "10m" or "1h30m"')
-        return cls(sum(float(n) * SECONDS[u] for n, u in parts))
+        return cls(seconds)
 
     def __str__(self) -> str:
         return show_duration(self)
@@ -35,7 +38,10 @@ class Size(int):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMG]i?B|B)", text.strip())
         if not match or match[2] not in BYTES:
             raise BadUnit(value=text, kind="size", example='"64MiB" or "2GB"')
-        return cls(float(match[1]) * BYTES[match[2]])
+        size = Decimal(match[1]) * BYTES[match[2]]
+        if size >= 2**63:
+            raise BadUnit(value=text, kind="size that a disk can have", example='"64MiB" or "2GB"')
+        return cls(size)
 
 
 class Money(Decimal):

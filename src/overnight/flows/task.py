@@ -1,0 +1,136 @@
+"""The story of a task: from words to a landed commit, or to an honest failure."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from overnight.durable.flow import Cancelled, Finish, Story
+from overnight.flows.landing import Broke, land
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide
+from overnight.missions.brief import write_prompt
+from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.run import Attempt, CheckResult, End, RunSpec
+from overnight.missions.task import Ending, Phase, Task
+from overnight.ports import Conflict, Ground, House, Landed
+
+#: The pool whose slots are places to work: prepare, run, check.
+WORK = "work"
+
+
+async def carry_out(t: Story, house: House) -> Finish:
+    """The whole life of a task. Every named step happens once, whatever happens in between."""
+    task = t.read(Task)
+    try:
+        for other in task.after:
+            await t.after(other, Phase.LANDED)
+        ending = await _work(t, house, task)
+    except Cancelled:
+        rescue = await t.step("tidy after cancel", house.workshop.tidy, task)
+        ending = Ending(phase=Phase.CANCELLED, why="cancelled by a person", rescue=rescue)
+    return Finish(ending.phase, ending.why, ending)
+
+
+async def _work(t: Story, house: House, task: Task) -> Ending:
+    t.at(Phase.PREPARING)
+    with t.slot(WORK, task.repo.name):
+        ground = await t.step("prepare", house.workshop.prepare, task)
+        with t.cancellable():
+            baseline = await t.step("baseline", house.checks.run, task, ground.base, ground.policy.checks, "baseline")
+
+    work = _Attempts(t, house, task, ground, baseline)
+    for n in count(1):
+        attempt = await work.next(n)
+        match decide(work.done, ground.base, ground.policy, work.limit, task.id):
+            case Again(why):
+                work.why = why
+            case Wait(hold):
+                await t.hold(f"after run {n}", hold)
+            case Ask(hold):
+                work.answers.append(await t.ask("answer", hold, key=f"answer {n}"))
+            case GiveUp(why):
+                return await _failed(t, house, task, attempt, why)
+            case Proved():
+                match await land(t, house, task, ground, baseline, attempt):
+                    case Landed() as landed:
+                        return await _landed(t, house, task, attempt, landed)
+                    case Broke(checks, names):
+                        work.broke_on_target(attempt, checks, names)
+                    case Conflict() as conflict:
+                        await work.conflicts(n, conflict)
+    raise AssertionError("count() does not end")
+
+
+class _Attempts:
+    """The runs of one task so far, and what the next one is told."""
+
+    def __init__(self, t: Story, house: House, task: Task, ground: Ground, baseline: tuple[CheckResult, ...]) -> None:
+        self.t, self.house, self.task, self.ground, self.baseline = t, house, task, ground, baseline
+        self.done: list[Attempt] = []
+        self.answers: list[str] = []
+        self.why = ""
+        self.conflict: Conflict | None = None
+        self.limit = task.attempts or ground.policy.limits.attempts
+
+    async def next(self, n: int) -> Attempt:
+        """One more run, what came out of it, and our own checks on exactly that."""
+        t, house, task, ground = self.t, self.house, self.task, self.ground
+        run = f"{task.id}.{t.life}.{n}"
+        start = self.done[-1].result.commit if self.done else ground.base
+        against = self.conflict.against if self.conflict else None
+        with t.slot(WORK, task.repo.name):
+            t.at(Phase.RUNNING)
+            git_dir = await t.step(f"open {n}", house.workshop.open, task, ground, run, start, against)
+            spec = self._spec(run, git_dir, start)
+            with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
+                outcome = await t.step(f"run {n}", house.fleet.run, spec)
+            whole = outcome.end in (End.COMPLETED, End.BLOCKED)
+            result = await t.step(f"collect {n}", house.workshop.collect, task, ground, run, git_dir, start, whole)
+            checks: tuple[CheckResult, ...] = ()
+            if outcome.end is End.COMPLETED and result.commit != ground.base:
+                t.at(Phase.CHECKING)
+                with t.cancellable():
+                    checks = await t.step(
+                        f"check {n}", house.checks.run, task, result.commit, ground.policy.checks, f"check-{t.life}-{n}"
+                    )
+        attempt = Attempt(n=n, outcome=outcome, result=result, checks=checks, broke=broken(self.baseline, checks))
+        self.done.append(attempt)
+        return attempt
+
+    def _spec(self, run: str, git_dir: str, start: str) -> RunSpec:
+        policy = self.ground.policy
+        prompt = write_prompt(
+            self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, attempts=self.done,
+            why=self.why, answers=self.answers,
+            conflict=(self.conflict.against, self.conflict.paths) if self.conflict else None,
+        )  # fmt: skip
+        return RunSpec(
+            id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects,
+            start=start, agent=self.task.agent or policy.agent, model=policy.model, prompt=prompt, limits=policy.limits,
+            box=policy.box,
+        )  # fmt: skip
+
+    def broke_on_target(self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]) -> None:
+        """It merged cleanly and fails there: the next run sees the target and mends it. Costs this attempt."""
+        self.done[-1] = Attempt(n=attempt.n, outcome=attempt.outcome, result=attempt.result, checks=checks, broke=names)
+        self.why = f"merged onto the moved `{self.ground.policy.target}` it fails: {', '.join(names)}"
+
+    async def conflicts(self, n: int, conflict: Conflict) -> None:
+        """The first conflict gets a run of its own; a second one waits for a person."""
+        if self.conflict is not None:
+            why = f"conflicts with `{self.ground.policy.target}` in {', '.join(conflict.paths)}, also after a run to mend it"
+            how = f"`overnight resume {self.task.id}` gives it another run"
+            await self.t.hold(f"conflict {n}", Hold(reason=HoldReason.CONFLICT, why=why, releases_on=how))
+        self.conflict, self.why = conflict, "it conflicts with what landed meanwhile"
+
+
+async def _landed(t: Story, house: House, task: Task, attempt: Attempt, landed: Landed) -> Ending:
+    rescue = await t.step("tidy", house.workshop.tidy, task)
+    proof = ", ".join(f"{check.name} passed" for check in attempt.checks if check.passed) or "no checks are configured"
+    why = f"{proof} on {attempt.result.commit[:12]}" + (f"; {landed.note}" if landed.note else "")
+    return Ending(phase=Phase.LANDED, why=why, commit=landed.commit, branch=landed.branch, rescue=rescue)
+
+
+async def _failed(t: Story, house: House, task: Task, attempt: Attempt, why: str) -> Ending:
+    rescue = await t.step("tidy", house.workshop.tidy, task)
+    kept = attempt.result.ref if attempt.result.changed else rescue
+    return Ending(phase=Phase.FAILED, why=why, commit=attempt.result.commit, rescue=kept)

@@ -1,0 +1,144 @@
+"""What comes after a run: land, run again, wait, or give up. Decided on evidence; the agent's words count for nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from overnight.missions.globs import matching
+from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.policy import Policy
+from overnight.missions.run import Attempt, CheckResult, End, FailureClass, RunOutcome
+
+#: A change to the policy itself is never landed by the task that made it.
+OWN_POLICY = "overnight.toml"
+#: Wardens lost in a row (kill -9, reboot) before a person is asked.
+LOST_IN_A_ROW = 5
+BACKOFF_FLOOR_S, BACKOFF_CAP_S, JITTER = 10.0, 600.0, 0.25
+
+
+class Proved(Struct, frozen=True):
+    """The commit passed everything that is asked of it here."""
+
+
+class Again(Struct, frozen=True):
+    """Another run, told why."""
+
+    why: str
+
+
+class Wait(Struct, frozen=True):
+    """Nothing is wrong with the work: wait, then run again. Costs no attempt."""
+
+    hold: Hold
+
+
+class Ask(Struct, frozen=True):
+    """The agent can't go on without a person's answer."""
+
+    hold: Hold
+
+
+class GiveUp(Struct, frozen=True):
+    """No attempt is left."""
+
+    why: str
+
+
+Next = Proved | Again | Wait | Ask | GiveUp
+
+
+def broken(base: Sequence[CheckResult], now: Sequence[CheckResult]) -> tuple[str, ...]:
+    """Checks that fail now and were not red on the base already."""
+    red = {check.name for check in base if not check.passed}
+    return tuple(check.name for check in now if not check.passed and check.name not in red)
+
+
+def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
+    """What stands between this attempt and its landing; empty when nothing does."""
+    found = [f"not importable: {why}" for why in attempt.result.refused]
+    if attempt.result.commit == base:
+        found.append("nothing was changed")
+    found += [
+        f"{path} must not be changed by a task"
+        for path in matching(attempt.result.changed, (OWN_POLICY, *policy.paths.forbidden))
+    ]
+    found += [f"check {name!r} fails and passed on the base" for name in attempt.broke]
+    return tuple(found)
+
+
+def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, task: str) -> Next:
+    """What to do after the last of these attempts. limit: attempts that may be spent."""
+    last = attempts[-1]
+    if (next_ := _outside(attempts, task)) is not None:
+        return next_
+    problems = flaws(last, base, policy)
+    if last.outcome.end is End.COMPLETED and not problems:
+        return Proved()
+    if last.outcome.end is End.BLOCKED:
+        how = f'`overnight answer {task} "..."`, or `overnight cancel {task}`'
+        return Ask(Hold(reason=HoldReason.NEEDS_ANSWER, why=last.outcome.why, releases_on=how))
+    if last.outcome.end is End.STOPPED:
+        return Again("it was stopped by a person")
+    why = "; ".join(problems) if last.outcome.end is End.COMPLETED else last.outcome.why
+    spent = sum(1 for attempt in attempts if costs(attempt, base, policy))
+    if spent >= limit:
+        return GiveUp(f"{why} (after {spent} attempts)" if spent > 1 else why)
+    return Again(why)
+
+
+def costs(attempt: Attempt, base: str, policy: Policy) -> bool:
+    """Whether an attempt counts: the work was tried and was not good enough."""
+    if attempt.outcome.failure is not None:
+        return attempt.outcome.failure.costs_attempt
+    return attempt.outcome.end is End.COMPLETED and bool(flaws(attempt, base, policy))
+
+
+def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:
+    """Failures that say nothing about the work."""
+    outcome = attempts[-1].outcome
+    row = _in_a_row(attempts)
+    resume = f"`overnight resume {task}`"
+    match outcome.failure:
+        case FailureClass.MACHINE if row < LOST_IN_A_ROW:
+            return Again("the run was lost with its machine")
+        case FailureClass.MACHINE:
+            return Wait(_hold(HoldReason.FAULT, f"{row} runs in a row were lost: {outcome.why}", resume, None))
+        case FailureClass.LIMIT:
+            until = outcome.until or _backoff(outcome, row)
+            return Wait(_hold(HoldReason.LIMIT_REACHED, outcome.why, "the limit resets", until))
+        case FailureClass.VENDOR:
+            return Wait(
+                _hold(HoldReason.VENDOR_OUTAGE, outcome.why, "the vendor answers again", _backoff(outcome, row))
+            )
+        case FailureClass.AUTH:
+            return Wait(_hold(HoldReason.AUTH_EXPIRED, outcome.why, f"log in again, then {resume}", None))
+        case FailureClass.MONEY:
+            return Wait(_hold(HoldReason.ALLOWANCE_SPENT, outcome.why, f"add credit, then {resume}", None))
+        case FailureClass.LAUNCH:
+            reason = HoldReason.BREAKER_OPEN if row >= 3 else HoldReason.BOX_UNAVAILABLE
+            return Wait(_hold(reason, outcome.why, f"mend what it says, then {resume}", None))
+        case _:
+            return None
+
+
+def _in_a_row(attempts: Sequence[Attempt]) -> int:
+    count = 0
+    for attempt in reversed(attempts):
+        if attempt.outcome.failure is not attempts[-1].outcome.failure:
+            break
+        count += 1
+    return count
+
+
+def _backoff(outcome: RunOutcome, row: int) -> float:
+    """base x 2^n, within floor and cap, +-25 % by the run's name: repeatable, yet not all at once."""
+    wait = min(BACKOFF_CAP_S, BACKOFF_FLOOR_S * 2.0 ** min(row, 10))
+    spread = int.from_bytes(hashlib.sha256(outcome.run.encode()).digest()[:4], "big") / 0xFFFFFFFF
+    return outcome.ended + max(BACKOFF_FLOOR_S, wait * (1 - JITTER + 2 * JITTER * spread))
+
+
+def _hold(reason: HoldReason, why: str, releases_on: str, until: float | None) -> Hold:
+    return Hold(reason=reason, why=why, releases_on=releases_on, until=until)

@@ -1,0 +1,98 @@
+"""The prompt: a file that a person can read, and all that an agent is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from overnight.missions.policy import Policy
+from overnight.missions.run import Attempt, CheckResult, End
+from overnight.missions.task import Task
+
+#: An agent ends its last message with such a line when it can't go on.
+BLOCKED = "BLOCKED:"
+
+RULES = f"""\
+- You work alone and unattended: nobody answers questions while you work. Decide what a careful colleague would.
+- Work only inside this folder. Nothing outside it can be changed, and there is no network but what you see.
+- Commit your work on the current branch, in commits that each make sense, with messages that say why.
+- Never push, never change remotes, never touch other branches. Landing is not your job.
+- Do not weaken, skip or delete tests and checks to make them pass; do not edit `overnight.toml`.
+- You are not asked whether you are finished: your commit is checked. Run the checks yourself before you end.
+- If you cannot go on without a person, commit what is good, and end with one line: `{BLOCKED} what you need to know`.
+"""
+
+
+def write_prompt(
+    task: Task,
+    policy: Policy,
+    *,
+    instructions: Sequence[tuple[str, str]] = (),
+    baseline: Sequence[CheckResult] = (),
+    attempts: Sequence[Attempt] = (),
+    why: str = "",
+    answers: Sequence[str] = (),
+    conflict: tuple[str, Sequence[str]] | None = None,
+) -> str:
+    """Markdown. why: what the last attempt lacked. conflict: (target's branch, paths that conflict)."""
+    parts = [f"# {task.title}\n\n{task.text.strip()}"]
+    if task.acceptance:
+        parts.append("## Done means\n" + "\n".join(f"- {line}" for line in task.acceptance))
+    parts.append(f"## Rules of the house\n{RULES.rstrip()}")
+    parts.append(_checks(policy, baseline))
+    parts += [f"## Answer from a person\n{_quote(answer)}" for answer in answers]
+    if attempts:
+        parts.append(_history(attempts, why))
+    if conflict is not None:
+        parts.append(_conflict(policy, *conflict))
+    parts += [f"## The repository's own instructions ({path})\n{text.strip()}" for path, text in instructions]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _checks(policy: Policy, baseline: Sequence[CheckResult]) -> str:
+    if not policy.checks:
+        return ""
+    red = {check.name for check in baseline if not check.passed}
+    lines = [
+        f"- {name}: `{check.run}`{' (fails already before your work; do not make it worse)' if name in red else ''}"
+        for name, check in policy.checks.items()
+    ]
+    return "## Your commit will be judged by these checks, run on a clean checkout\n" + "\n".join(lines)
+
+
+def _history(attempts: Sequence[Attempt], why: str) -> str:
+    last = attempts[-1]
+    lines = [
+        f"## What happened before\nThis is run {len(attempts) + 1}. Earlier work is in this folder and its history."
+    ]
+    lines.append(f"The last run was not good enough: {why}." if why else "")
+    for check in last.checks:
+        if check.name in last.broke:
+            lines.append(
+                f"\nCheck `{check.name}` (`{check.command}`) on commit {check.commit[:12]} printed:\n{_fence(check.output)}"
+            )
+    if last.outcome.end is not End.COMPLETED and last.outcome.said:
+        lines.append(f"\nIts last words were:\n{_quote(last.outcome.said)}")
+    return "\n".join(line for line in lines if line)
+
+
+def _conflict(policy: Policy, against: str, paths: Sequence[str]) -> str:
+    listed = "\n".join(f"- {path}" for path in paths)
+    return (
+        f"## Your work conflicts with what landed meanwhile\n`{policy.target}` has moved to {against[:12]}; it is branch "
+        f"`target` here. These files were changed on both sides:\n{listed}\n"
+        "`git log HEAD..target` shows what came in, `git diff target...HEAD` what you changed. Merge it (`git merge target`), keep "
+        "the intent of both sides, run the checks and commit the merge."
+    )
+
+
+def _fence(text: str) -> str:
+    ticks = "`" * max(3, max((len(run) for run in _tick_runs(text)), default=0) + 1)
+    return f"{ticks}\n{text.rstrip()}\n{ticks}"
+
+
+def _tick_runs(text: str) -> list[str]:
+    return [run for run in "".join(c if c == "`" else " " for c in text).split() if run]
+
+
+def _quote(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.strip().splitlines())
