@@ -1,0 +1,96 @@
+"""`overnight.toml`: a repo's policy, from bytes on the target branch to a checked value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from overnight.config.document import read
+from overnight.config.shape import Path, Problem, name_of, show
+from overnight.errors import PolicyInvalid
+from overnight.missions.policy import Check, LandingMode, Policy
+
+#: The file's name, at the root of the repository.
+POLICY_FILE = "overnight.toml"
+
+_CHECK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]|localhost")
+# What `git check-ref-format` refuses in a branch's name.
+_BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|/\.|\.lock(/|$)|^@$|^HEAD$|^$")
+
+
+def read_policy(data: bytes, where: str) -> Policy:
+    """The policy in a file's content. where: how to call the file in messages.
+
+    Raises PolicyInvalid, which lists everything that is wrong with the file, each with line and column.
+    """
+    return read(data, where, Policy, _rules, PolicyInvalid, short={Check: "run"})
+
+
+def _rules(policy: Policy) -> Iterator[Problem]:
+    yield from _branch(policy.target)
+    if not policy.agent.strip():
+        yield Problem(("agent",), '`agent` must name an agent, such as "claude"')
+    if policy.model is not None and not policy.model.strip():
+        yield Problem(("model",), "`model` must name a model; leave the key out to let the agent choose")
+    yield from _globs(("paths", "forbidden"), policy.paths.forbidden)
+    yield from _globs(("paths", "sensitive"), policy.paths.sensitive)
+    for limit in ("wall", "silence"):
+        yield from _positive(("limits", limit), getattr(policy.limits, limit))
+    yield from hosts(("box", "egress"), policy.box.egress)
+    for name, check in policy.checks.items():
+        yield from _check(name, check)
+    if policy.landing is LandingMode.MERGE and not policy.checks:
+        yield Problem(
+            ("landing",),
+            '`landing = "merge"` needs at least one check, for nothing else would prove the change: '
+            'add [checks], or set landing = "branch"',
+            about=("checks",),
+        )
+
+
+def _branch(target: str) -> Iterator[Problem]:
+    if target.startswith("refs/"):
+        short = target.removeprefix("refs/heads/")
+        yield Problem(("target",), f'`target` is a branch name without "refs/heads/": write {show(short)}')
+    elif _BAD_BRANCH.search(target):
+        yield Problem(("target",), f"`target` must be a branch name that git accepts, not {show(target)}")
+
+
+def _check(name: str, check: Check) -> Iterator[Problem]:
+    path = ("checks", name)
+    if not _CHECK_NAME.fullmatch(name):
+        yield Problem(
+            path, f"{show(name)} can't name a check: use up to 64 letters, digits, `.`, `_`, `-`", value=False
+        )
+    if not check.run.strip():
+        yield Problem((*path, "run"), f"`{name_of(path)}` has an empty command")
+    yield from _positive((*path, "limit"), check.limit)
+    yield from hosts((*path, "egress"), check.egress)
+
+
+def _positive(path: Path, seconds: float) -> Iterator[Problem]:
+    if not seconds > 0:
+        yield Problem(path, f"`{name_of(path)}` must be longer than nothing")
+
+
+def _globs(path: Path, globs: tuple[str, ...]) -> Iterator[Problem]:
+    for index, glob in enumerate(globs):
+        parts = glob.split("/")
+        if not glob or glob.startswith(("/", "!")) or ".." in parts or "." in parts:
+            yield Problem(
+                (*path, index),
+                f'`{name_of(path)}` holds globs from the root of the repository, such as "infra/**", not {show(glob)}',
+            )
+
+
+def hosts(path: Path, names: tuple[str, ...]) -> Iterator[Problem]:
+    """Problems of a list of host names: `example.org` or `*.example.org`, no scheme, port or address."""
+    for index, host in enumerate(names):
+        if host == "*" or (host.startswith("*.") and host.count(".") < 2):
+            text = f"{show(host)} would open the whole network: name the hosts, such as "
+        elif not _HOST.fullmatch(host):
+            text = f"{show(host)} is not a host name: write it in lower case without scheme, port or path, such as "
+        else:
+            continue
+        yield Problem((*path, index), text + '"registry.example.org"')
