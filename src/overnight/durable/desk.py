@@ -106,11 +106,12 @@ class Desk:
             self.journal.db.execute("UPDATE task SET want = NULL WHERE id = ? AND want != 'cancel'", (task,))
             self.journal.db.execute("UPDATE task SET faults = 0 WHERE id = ?", (task,))
             self.journal.tell("want.resume", task=task, actor=actor)
-            if (
-                row["state"] == "waiting"
-                and row["need_pool"] is None
-                and not (row["wait_for"] or "").startswith("task ")
-            ):
+            wait_for = row["wait_for"] or ""
+            if wait_for.startswith(f"signal {RELEASE}"):
+                sql = "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, 'null', ?)"
+                name = wait_for.removeprefix("signal ")
+                self.journal.db.execute(sql, (task, name, self.journal.clock.now()))
+            if row["state"] == "waiting" and row["need_pool"] is None and not wait_for.startswith("task "):
                 make_ready(self.journal, task, "a person resumed it")
 
     def do_retry(self, *, actor: str, task: str, phase: str, good: str) -> int:

@@ -65,11 +65,11 @@ def _history(attempts: Sequence[Attempt], why: str) -> str:
         f"## What happened before\nThis is run {len(attempts) + 1}. Earlier work is in this folder and its history."
     ]
     lines.append(f"The last run was not good enough: {why}." if why else "")
-    for check in last.checks:
-        if check.name in last.broke:
-            lines.append(
-                f"\nCheck `{check.name}` (`{check.command}`) on commit {check.commit[:12]} printed:\n{_fence(check.output)}"
-            )
+    lines += [
+        f"\nCheck `{check.name}` (`{check.command}`) on commit {check.commit[:12]} printed:\n{_fence(check.output)}"
+        for check in last.checks
+        if check.name in last.broke
+    ]
     if last.outcome.end is not End.COMPLETED and last.outcome.said:
         lines.append(f"\nIts last words were:\n{_quote(last.outcome.said)}")
     return "\n".join(line for line in lines if line)
