@@ -47,6 +47,8 @@ class Ground(Struct, frozen=True, kw_only=True):
     worktree: str
     #: The user's object store, absolute.
     objects: str
+    #: Object stores that `objects` itself borrows from (`git clone --shared`), absolute; usually none.
+    alternates: tuple[str, ...] = ()
     #: CLAUDE.md and AGENTS.md as they are on the target: (path, text).
     instructions: tuple[tuple[str, str], ...] = ()
 

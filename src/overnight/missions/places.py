@@ -1,9 +1,17 @@
-"""Where things lie in the state folder, as strings."""
+"""Where things lie in the state folder, for rooms that must agree without knowing each other. Names only."""
 
 from __future__ import annotations
 
 
-def run_dir(state: str, run: str) -> str:
-    """The directory of run `TASK.LIFE.N`."""
-    task, life, n = run.rsplit(".", 2)
-    return f"{state}/runs/{task}/{life}/{n}"
+def split_run(run_id: str) -> tuple[str, str, str]:
+    """`TASK.LIFE.N` -> (TASK, LIFE, N). Raises ValueError for anything else."""
+    task, life, n = run_id.rsplit(".", 2)
+    if not (task and life.isdecimal() and n.isdecimal()) or "/" in task or task in (".", ".."):
+        raise ValueError(f"{run_id!r} is not a run id: TASK.LIFE.N")
+    return task, life, n
+
+
+def run_dir(state: str, run_id: str) -> str:
+    """The folder of one run. Only the folders inside it that a box is given are writable for an agent."""
+    task, life, n = split_run(run_id)
+    return f"{state.rstrip('/')}/runs/{task}/{life}/{n}"

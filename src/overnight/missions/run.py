@@ -73,6 +73,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     git_dir: str
     #: Absolute path of the user's object store, shown read-only.
     objects: str
+    #: Object stores that it borrows from, absolute, shown read-only as well; usually none.
+    alternates: tuple[str, ...] = ()
     #: The commit that the run starts from.
     start: str
     agent: str
