@@ -1,0 +1,285 @@
+"""`Bubblewrap`: a box out of Linux namespaces, mounts and a system call filter, made by bwrap."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from overnight.boxes import layout, seccomp
+from overnight.boxes.checked import check
+from overnight.boxes.child import Child, Pidfd, readable
+from overnight.boxes.engine import Engine, advice, find_engine
+from overnight.boxes.handover import Handover
+from overnight.boxes.listeners import MOST, close_all, listen_inside
+from overnight.boxes.probe import see
+from overnight.boxes.settings import BoxSettings
+from overnight.errors import BoxUnavailable
+from overnight.missions.policy import BoxLevel
+from overnight.ports import BoxSpec, Guarantees
+
+#: Ports inside are private to the box, so any will do: these lie below the ephemeral ones.
+_FIRST_PORT = 18100
+#: Seconds that bwrap may take to fail by itself, once nothing can become of the box.
+_PATIENCE = 5.0
+
+
+class Bubblewrap:
+    """A box per process tree. See `layout` for what is in it and `seccomp` for what can't be called.
+
+    `start` must run on the main thread (or another that lives as long as the box): the kernel ties bwrap's
+    death signal to the thread that started it.
+
+    Inside, `PWD` is set to the working folder besides the variables of the spec.
+    """
+
+    level = BoxLevel.OS
+
+    def __init__(self, settings: BoxSettings | None = None, engines: tuple[str, ...] | None = None) -> None:
+        """engines: paths of bwrap to try in this order; None looks for the system's, then for the wheel's."""
+        self._settings = settings or BoxSettings()
+        self._engines = engines
+
+    def ports(self, count: int) -> tuple[int, ...]:
+        """At most 64."""
+        if count > MOST:
+            raise BoxUnavailable(reason=f"{count} ports are more than {MOST}", install="Ask for fewer.")
+        return tuple(range(_FIRST_PORT, _FIRST_PORT + count))
+
+    async def probe(self) -> Guarantees:
+        """Start a box and try to break out of it. Raises BoxUnavailable when one attempt succeeds."""
+        engine = await find_engine(self._engines)
+        await see(self)
+        name = f"{engine.version} ({engine.path})"
+        return Guarantees(level=self.level, name=name, files=True, network=True, processes=True, syscalls=True)
+
+    async def start(self, spec: BoxSpec) -> BubblewrapProcess:
+        """Returns when the box stands, its ports listen and argv is about to run.
+
+        A program that can't be executed shows as exit code 127. Raises BoxUnavailable.
+        """
+        check(spec)
+        engine = await find_engine(self._engines)
+        program = seccomp.program(unix_sockets=self._settings.unix_sockets)
+        written = _size(spec.stderr)
+        start = _Start(engine, spec, self._settings)
+        try:
+            await start.stand()
+            start.limit(self._settings)
+            start.listeners = await listen_inside(start.first_pid, spec.ports)
+            await start.release(program)
+        except _Broken as broken:
+            start.abandon()
+            said = _said(spec.stderr, written) or f"name a file for stderr to see why ({broken})"
+            raise BoxUnavailable(reason=f"bwrap did not get it up: {said}", install=advice(said)) from None
+        except BaseException:
+            start.abandon()
+            raise
+        return start.process()
+
+
+class BubblewrapProcess:
+    """A started bubblewrap box. Its listeners belong to the caller, who serves and closes them."""
+
+    def __init__(
+        self, outer: Child, first: Pidfd, first_pid: int, status: socket.socket, listeners: Sequence[socket.socket]
+    ) -> None:
+        self.pid = outer.pid
+        self.listeners = listeners
+        self._outer, self._first, self._first_pid, self._status = outer, first, first_pid, status
+        self._end = asyncio.ensure_future(self._follow())
+
+    async def wait(self) -> int:
+        """As the port says; 127 when the program could not be executed.
+
+        bwrap reports a death by signal n as exit code 128 + n, as shells do. So a program that itself exits with
+        such a code, on behalf of a child of its own, reads as killed by that signal too.
+        """
+        return await asyncio.shield(self._end)
+
+    async def kill(self) -> None:
+        """The kernel kills the whole pid namespace with its first process."""
+        if not self._end.done():
+            self._first.send(signal.SIGKILL)
+            self._outer.kill()
+        await asyncio.wait([self._end])
+
+    async def signal(self, number: int) -> None:
+        """Once argv has ended, nothing happens."""
+        while not self._end.done():
+            target = _first_child(self._first_pid)
+            if target is not None:
+                target.send(number)
+                target.close()
+                return
+            await asyncio.sleep(0.001)  # argv is forked within this time after the start
+
+    async def _follow(self) -> int:
+        try:
+            await self._outer.ended()
+            self._first.send(signal.SIGKILL)  # its own death signal does that; twice is no harm
+            await self._first.ended()
+        finally:
+            self._first.send(signal.SIGKILL)
+            code = self._outer.end()
+            self._first.ended_within(_PATIENCE)
+            self._first.close()
+            reported = _reported(self._status)
+            self._status.close()
+        if reported is None and code == 1:
+            return 127
+        return _translated(code if reported is None else reported)
+
+
+class _Broken(Exception):
+    """bwrap ended before the box stood."""
+
+
+class _Start:
+    """The handshake with bwrap.
+
+    The filter's descriptor is the gate: bwrap reads it when everything else is set up, and an end of file without
+    a filter is an error to it. So a box whose starter dies on the way never runs anything; with `--block-fd` the
+    starter's death would open the gate.
+    """
+
+    def __init__(self, engine: Engine, spec: BoxSpec, settings: BoxSettings) -> None:
+        self.listeners: Sequence[socket.socket] = ()
+        self.first_pid = 0
+        self._first: Pidfd | None = None
+        self._heard = b""
+        self._status, status = socket.socketpair()
+        self._gate, gate = socket.socketpair()
+        try:
+            with Handover() as stdio, Handover() as handover, status, gate:
+                options = layout.options(spec, settings, handover, disable_userns=engine.disables_userns)
+                options += ["--json-status-fd", str(status.fileno()), "--seccomp", str(gate.fileno())]
+                words = handover.words(options)
+                self._outer = Child(
+                    (engine.path, "--args", str(words), "--", *spec.argv),
+                    env={},  # what bwrap has in its environment can be read inside, as /proc/1/environ
+                    pass_fds=(*handover.fds, status.fileno(), gate.fileno()),
+                    stdio=(stdio.source(spec.stdin, copied=True), stdio.sink(spec.stdout), stdio.sink(spec.stderr)),
+                )
+        except BaseException:
+            self._status.close()
+            self._gate.close()
+            raise
+
+    async def stand(self) -> None:
+        """Wait until the box's first process exists."""
+        while b"\n" not in self._heard:
+            await readable(self._status.fileno())
+            more = self._status.recv(4096)
+            if not more:
+                raise _Broken("no first process")
+            self._heard += more
+        self.first_pid = msgspec.json.decode(self._heard.splitlines()[0], type=dict[str, int])["child-pid"]
+        try:
+            self._first = Pidfd(self.first_pid)
+        except ProcessLookupError:
+            raise _Broken("the first process ended") from None
+
+    def limit(self, settings: BoxSettings) -> None:
+        """Everything inside inherits the first process's limits."""
+        wanted = {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NOFILE: settings.open_files,
+            resource.RLIMIT_NPROC: settings.processes,
+        }
+        for kind, most in wanted.items():
+            _, hard = resource.prlimit(self.first_pid, kind)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(self.first_pid, kind, (most, most))
+
+    async def release(self, program: bytes) -> None:
+        """Hand over the filter and wait until it is taken: then the box stands."""
+        try:
+            self._gate.sendall(program)
+            self._gate.shutdown(socket.SHUT_WR)
+            await readable(self._gate.fileno())
+            self._gate.recv(1)  # the end when the filter was read, an error when it was left lying
+        except OSError:
+            raise _Broken("the filter was not taken") from None
+
+    def abandon(self) -> None:
+        """Nothing of the box stays. Blocks for the milliseconds that takes."""
+        close_all(self.listeners)
+        self._gate.close()
+        if self._first is not None:
+            self._first.send(signal.SIGKILL)
+            self._first.ended_within(_PATIENCE)
+            self._first.close()
+        # Not killed at once: its child, not yet tied to it, ends by the closed gate.
+        self._outer.end(_PATIENCE)
+        self._status.close()
+
+    def process(self) -> BubblewrapProcess:
+        """The started box."""
+        assert self._first is not None
+        self._gate.close()
+        return BubblewrapProcess(self._outer, self._first, self.first_pid, self._status, self.listeners)
+
+
+def _translated(code: int) -> int:
+    number = code - 128
+    return -number if code > 128 and number in signal.valid_signals() else code
+
+
+def _reported(status: socket.socket) -> int | None:
+    """argv's exit code in bwrap's words; None when argv never ran."""
+    heard = b""
+    while more := status.recv(4096):
+        heard += more
+    for line in heard.splitlines():
+        code = msgspec.json.decode(line, type=dict[str, int]).get("exit-code")
+        if code is not None:
+            return code
+    return None
+
+
+def _first_child(parent: int) -> Pidfd | None:
+    """The oldest child of a box's first process: argv's process. Orphans that were left to it came later."""
+    found: list[tuple[int, int]] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            fields = _fields(entry)
+            if fields.get("PPid") == str(parent):
+                found.append((int(fields["NSpid"].split()[-1]), int(entry.name)))
+    if not found:
+        return None
+    pid = min(found)[1]
+    try:
+        handle = Pidfd(pid)
+    except ProcessLookupError:
+        return None
+    if _fields(Path("/proc", str(pid))).get("PPid") == str(parent):
+        return handle
+    handle.close()
+    return None
+
+
+def _fields(process: Path) -> dict[str, str]:
+    try:
+        lines = (process / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _size(path: str | None) -> int:
+    return Path(path).stat().st_size if path is not None and Path(path).exists() else 0
+
+
+def _said(path: str | None, since: int) -> str:
+    """What bwrap itself wrote to the box's stderr."""
+    if path is None:
+        return ""
+    with Path(path).open("rb") as file:
+        file.seek(since)
+        return file.read(4096).decode(errors="replace").strip()

@@ -1,0 +1,56 @@
+"""What the owner of the machine says about boxes, and the PATH that follows from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from overnight.errors import SettingsInvalid
+from overnight.missions.units import Size
+
+SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+class BoxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of every box on this machine. A repo can't widen them."""
+
+    #: Folders with more tools, shown read-only inside under their own path, such as `~/.pyenv`.
+    tools: tuple[str, ...] = ()
+    #: How much each of /tmp, /var/tmp and /dev/shm may hold. They live in memory.
+    tmp: Size = Size(1 << 30)
+    #: Open files per process.
+    open_files: Annotated[int, Meta(ge=256)] = 8192
+    #: Processes and threads per box. The kernel does not count them when Overnight runs as root.
+    processes: Annotated[int, Meta(ge=64)] = 4096
+    #: Let programs inside make unix sockets. Off, because one that lies in a shown folder may belong to a service
+    #: outside, and a read-only mount does not stop anyone from talking to it. Pairs (`socketpair`) always work.
+    unix_sockets: bool = False
+
+
+def tool_folders(settings: BoxSettings) -> tuple[str, ...]:
+    """The tool folders, absolute. Raises SettingsInvalid for one that is missing or would show a whole home."""
+    return tuple(_tool_folder(text) for text in settings.tools)
+
+
+def _tool_folder(text: str) -> str:
+    where, path, home = "box.tools", Path(text).expanduser(), Path.home()
+    if not path.is_absolute() or ".." in path.parts:
+        raise SettingsInvalid(where=where, problem=f"{text!r} must be an absolute path, or start with `~/`.")
+    if not path.is_dir():
+        raise SettingsInvalid(where=where, problem=f"{text!r} is not a folder. Create it, or take it off the list.")
+    real = path.resolve()
+    if home.resolve().is_relative_to(real):
+        raise SettingsInvalid(where=where, problem=f"{text!r} would show a whole home. Name the tools' own folder.")
+    return str(path)
+
+
+def inside_path(settings: BoxSettings) -> str:
+    """PATH inside a box: the tools' program folders first, then the system's."""
+    found: list[str] = []
+    for folder in map(Path, tool_folders(settings)):
+        if folder.name in ("bin", "shims"):
+            found.append(str(folder))
+        found.extend(str(sub) for sub in (folder / "shims", folder / "bin") if sub.is_dir())
+    return ":".join((*found, *SYSTEM_PATH))
