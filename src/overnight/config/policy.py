@@ -16,7 +16,7 @@ POLICY_FILE = "overnight.toml"
 _CHECK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]|localhost")
 # What `git check-ref-format` refuses in a branch's name.
-_BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|/\.|\.lock(/|$)|^@$|^HEAD$|^$")
+BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|/\.|\.lock(/|$)|^@$|^HEAD$|^$")
 
 
 def read_policy(data: bytes, where: str) -> Policy:
@@ -53,7 +53,7 @@ def _branch(target: str) -> Iterator[Problem]:
     if target.startswith("refs/"):
         short = target.removeprefix("refs/heads/")
         yield Problem(("target",), f'`target` is a branch name without "refs/heads/": write {show(short)}')
-    elif _BAD_BRANCH.search(target):
+    elif BAD_BRANCH.search(target):
         yield Problem(("target",), f"`target` must be a branch name that git accepts, not {show(target)}")
 
 
