@@ -1,0 +1,205 @@
+"""The agent `claude`: Claude Code, unmodified, run as a machine.
+
+Everything is closed by construction: the session denies whatever nobody grants, only the hook grants, and a
+hook that fails blocks. The repository's own settings and hooks are not read.
+"""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from overnight.agents import claude_outcome, loose
+from overnight.agents.claude_binary import find, unavailable
+from overnight.agents.claude_settings import ClaudeSettings
+from overnight.agents.claude_stream import Stream
+from overnight.agents.surroundings import extended, surroundings
+from overnight.guard.verdict import Call, Decision, Verdict
+from overnight.missions.run import RunOutcome, RunSpec
+from overnight.ports import AgentEvent, Launch, Place, Route
+
+LOGIN_VARIABLE = "CLAUDE_CODE_OAUTH_TOKEN"
+_SETTINGS = "claude-settings.json"
+_SESSIONS = uuid.UUID("8f1d3f3e-52a5-4a40-9b0e-0c6f5a6f7d11")
+#: Seconds that a hook may take; then the call is blocked.
+_HOOK_LIMIT = 60
+#: Hooks that tell and ask nothing. Any other hook request is treated as a call that waits.
+_TELLING = ("PostToolUse", "PostToolUseFailure", "Stop")
+#: What may pass the gateway: (method, regex of the whole path without its query).
+_ALLOWED = (
+    ("POST", r"/v1/messages"),
+    ("POST", r"/v1/messages/count_tokens"),
+    ("GET", r"/v1/models(/[A-Za-z0-9._-]+)?"),
+    ("HEAD", r"/"),
+)
+# Each was measured: without them the CLI talks to other hosts, updates itself, outlives its turn, or hangs.
+_SWITCHES = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    "CLAUDE_CODE_DISABLE_CRON": "1",
+    "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
+    "CLAUDE_CODE_STOP_HOOK_BLOCK_CAP": "0",
+    "CLAUDE_ENABLE_BYTE_WATCHDOG": "1",
+}
+_FLAGS = (
+    *("-p", "--output-format", "stream-json", "--verbose", "--include-hook-events"),
+    *("--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands"),
+    *("--permission-mode", "dontAsk", "--permission-prompts", "none"),
+    # Left out of --tools already; named again because each would outlive the turn or leave the box's rules.
+    *("--disallowedTools", "ScheduleWakeup,CronCreate,Monitor,WebFetch,WebSearch"),
+)
+
+
+class ClaudeAgent:
+    """Claude Code behind the port `Agent`.
+
+    environ is the environment of the process that will start it (the warden's): it tells which login there is.
+    Of the login itself nothing is read but whether it is there.
+
+    Route `auto` takes a subscription's token when one is set, even beside an API key: a subscription can't
+    bill by use, so nothing is paid that was not asked for. The other login is then kept out of the box. Set
+    `route` to say otherwise; a named route never gives way to the other.
+    """
+
+    name = "claude"
+
+    def __init__(self, settings: ClaudeSettings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._stream = Stream()
+
+    def launch(self, spec: RunSpec, place: Place) -> Launch:
+        """The launch of one run. Asks the CLI for its version, once for each state of the file.
+
+        A resumed session is read from `place.home`, so that must be the home of the run that had it.
+
+        Raises AgentUnavailable when the CLI or a login is missing, SettingsInvalid for variables that settings
+        may not set.
+        """
+        binary = find(self._settings.path, self._environ)
+        route = self._route()
+        gateway = route.kind == "gateway"
+        return Launch(
+            argv=(binary.path, *_FLAGS, *self._arguments(spec, place)),
+            env=self._env(place, gateway),
+            passed=() if gateway else (LOGIN_VARIABLE,),
+            files={_SETTINGS: _settings_file(place, gateway)},
+            readable=(binary.path,),
+            stdin=_prompt(spec.prompt),
+            route=route,
+            version=binary.version,
+        )
+
+    def read(self, line: bytes) -> Sequence[AgentEvent]:
+        """Events in one line. A turn is counted at the first line of each of the model's messages."""
+        return self._stream.read(line)
+
+    def classify(self, spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutcome:
+        """See `claude_outcome`."""
+        return claude_outcome.classify(spec, code, stdout, stderr)
+
+    def hook(self, event: Mapping[str, Any]) -> Call | None:
+        """None for hooks that only tell. Whatever is not known to be one of them is a call, however odd."""
+        if event.get("hook_event_name") in _TELLING:
+            return None
+        given = dict(event)
+        return Call(
+            id=loose.text(given, "tool_use_id"),
+            tool=loose.text(given, "tool_name"),
+            input=loose.child(given, "tool_input"),
+            cwd=loose.text(given, "cwd"),
+        )
+
+    def answer(self, event: Mapping[str, Any], verdict: Verdict) -> Mapping[str, Any]:
+        """Allow or deny; nobody is there to ask, so `ask` is a denial that gives the reason."""
+        if self.hook(event) is None:
+            return {}
+        allow = verdict.decision is Decision.ALLOW
+        return {
+            "hookSpecificOutput": {
+                "hookEventName": "PreToolUse",
+                "permissionDecision": "allow" if allow else "deny",
+                "permissionDecisionReason": verdict.reason,
+            }
+        }
+
+    def _route(self) -> Route:
+        settings = self._settings
+        kind = settings.route
+        if kind == "auto":
+            kind = "direct" if self._environ.get(LOGIN_VARIABLE) else "gateway"
+        variable = settings.key_variable if kind == "gateway" else LOGIN_VARIABLE
+        if not self._environ.get(variable):
+            raise self._no_login(variable)
+        if kind == "direct":
+            return Route(kind="direct", hosts=settings.hosts)
+        return Route(
+            kind="gateway",
+            upstream=settings.upstream,
+            key_header="x-api-key",
+            key_variable=variable,
+            allowed=_ALLOWED,
+        )
+
+    def _no_login(self, variable: str) -> Exception:
+        subscription = f"run `claude setup-token` and set {LOGIN_VARIABLE}"
+        key = f"set {self._settings.key_variable} to an API key"
+        ways = {"auto": f"Either {subscription}, or {key}.", "direct": f"For the route `direct` {subscription}."}
+        return unavailable(f"{variable} is not set", ways.get(self._settings.route, f"For the route `gateway` {key}."))
+
+    def _arguments(self, spec: RunSpec, place: Place) -> tuple[str, ...]:
+        session = _resumed(spec.resume) if spec.resume is not None else f"--session-id={session_id(spec)}"
+        return (
+            session,
+            *("--settings", f"{place.given}/{_SETTINGS}"),
+            *("--tools", ",".join(self._settings.tools)),
+            *("--max-turns", str(spec.limits.turns)),
+            # In one word, so that a name from a policy file can't become a flag.
+            *((f"--model={spec.model}",) if spec.model is not None else ()),
+        )
+
+    def _env(self, place: Place, gateway: bool) -> dict[str, str]:
+        settings = self._settings
+        own = {
+            **surroundings(place),
+            **_SWITCHES,
+            "CLAUDE_CODE_MAX_RETRIES": str(settings.retries),
+            "API_TIMEOUT_MS": str(round(settings.answer_limit * 1000)),
+            "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": str(round(settings.stall_limit * 1000)),
+        }
+        if gateway:
+            own["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{place.ports.model}"
+        return extended(own, settings.env, "agents.claude.env", ("ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_"))
+
+
+def session_id(spec: RunSpec) -> str:
+    """The session id of a run that resumes none: the same for the same run."""
+    return str(uuid.uuid5(_SESSIONS, spec.id))
+
+
+def _prompt(text: str) -> bytes:
+    """The prompt; one that begins like a command of the CLI would never reach the model, so words go first."""
+    return (f"The task:\n\n{text}" if text.lstrip().startswith("/") else text).encode()
+
+
+def _resumed(session: str) -> str:
+    """`--resume` for a session. Raises AgentUnavailable for anything but an id: the CLI would read it as a path."""
+    try:
+        return f"--resume={uuid.UUID(session)}"
+    except ValueError:
+        raise unavailable(f"{session!r} is no session of Claude Code", "Start the run without one.") from None
+
+
+def _settings_file(place: Place, gateway: bool) -> bytes:
+    hook = {"type": "http", "url": f"http://127.0.0.1:{place.ports.hooks}/hook", "timeout": _HOOK_LIMIT}
+    hooks: dict[str, Any] = {name: [{"hooks": [hook]}] for name in _TELLING}
+    hooks["PreToolUse"] = [{"hooks": [{**hook, "onFailure": "block"}]}]
+    # A helper, so that not even the dummy is in the environment of what the agent runs.
+    key = {"apiKeyHelper": f"echo {shlex.quote(place.token)}"} if gateway else {}
+    return msgspec.json.format(msgspec.json.encode({**key, "hooks": hooks}))
