@@ -23,6 +23,10 @@ SYSTEM = (
 )
 #: Symbolic links into /usr on a merged system, folders on others.
 _TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+#: What root may write in /proc besides its own processes.
+_KNOBS = tuple(
+    f"/proc/{name}" for name in ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "pressure")
+)
 _SPACES = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
 
 
@@ -72,8 +76,9 @@ def _kernel(settings: BoxSettings) -> Iterator[str]:
     bounded = ("--size", str(int(settings.tmp)), "--perms", "1777", "--tmpfs")
     yield from ("--proc", "/proc")
     if os.geteuid() == 0:
-        # Whoever is root outside owns /proc/sys inside, and core_pattern there is a way to become root outside.
-        yield from ("--ro-bind", "/proc/sys", "/proc/sys")
+        # Whoever is root outside owns these inside too, and core_pattern, say, is a way to act as root outside.
+        for path in _KNOBS:
+            yield from ("--ro-bind-try", path, path)
     yield from ("--dev", "/dev", *bounded, "/dev/shm", "--remount-ro", "/dev")  # noqa: S108
     yield from (*bounded, "/tmp", *bounded, "/var/tmp", "--dir", "/run")  # noqa: S108
 
