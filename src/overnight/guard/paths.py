@@ -1,0 +1,69 @@
+"""Paths on strings: what a name means from a folder, what lies under what, what matches a glob."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import lru_cache
+
+from overnight.guard.text import HOLE, STAR
+from overnight.guard.world import Bounds, World
+
+#: Folders of the system: written or deleted, the machine is broken.
+SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/snap",
+          "/srv", "/sys", "/usr", "/var", "/Applications", "/Library", "/System", "/private", "/nix")  # fmt: skip
+#: Devices that swallow or give bytes and harm nothing.
+HARMLESS = frozenset({"/dev/null", "/dev/zero", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/random",
+                      "/dev/urandom", "/dev/full", "/dev/ptmx"})  # fmt: skip
+
+
+def absolute(path: str, cwd: str) -> str:
+    """`path` as seen from `cwd`, normalised. Holes stay holes."""
+    return posixpath.normpath(path if path.startswith("/") else f"{cwd}/{path}").replace("//", "/", 1)
+
+
+def under(path: str, folder: str) -> bool:
+    """True when path is the folder or lies in it."""
+    return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
+
+
+def resolved(path: str, world: World) -> str:
+    """The real path of the part before the first hole or glob, with the rest put back."""
+    cut = next((i for i, char in enumerate(path) if char >= HOLE and char <= STAR), -1)
+    if cut < 0:
+        return world.realpath(path)
+    head, _, tail = path[:cut].rpartition("/")
+    return posixpath.normpath((world.realpath(head) if head else "") + "/" + tail + path[cut:])
+
+
+def writable(path: str, bounds: Bounds) -> bool:
+    """True when the bounds let a call write there."""
+    return any(under(path, place) for place in (bounds.worktree, *bounds.tmp, *bounds.scratch)) or path in HARMLESS
+
+
+@lru_cache(maxsize=4096)
+def glob(pattern: str) -> re.Pattern[str]:
+    """`**` crosses folders, `*` and `?` do not."""
+    out, i = "", 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            out, i = out + "(?:.*/)?", i + 3
+        elif pattern.startswith("**", i):
+            out, i = out + ".*", i + 2
+        elif pattern[i] == "*":
+            out, i = out + "[^/]*", i + 1
+        elif pattern[i] == "?":
+            out, i = out + "[^/]", i + 1
+        else:
+            out, i = out + re.escape(pattern[i]), i + 1
+    return re.compile(out + r"\Z", re.DOTALL)
+
+
+def matches(path: str, patterns: tuple[str, ...], worktree: str = "") -> bool:
+    """True when a pattern matches the absolute path, or its part below the work tree."""
+    inner = path[len(worktree) + 1 :] if worktree and under(path, worktree) else None
+    for pattern in patterns:
+        found = glob(pattern)
+        if found.match(path) or (inner is not None and found.match(inner)):
+            return True
+    return False
