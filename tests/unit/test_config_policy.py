@@ -95,7 +95,7 @@ def test_an_empty_file_is_the_default_policy() -> None:
             '[limits]\nwall = "10"',
             '2:8: `limits.wall` must be a duration in quotes, such as "90s", "10m" or "1h30m", not "10"',
         ),
-        ('[limits]\nwall = "0s"', "2:8: `limits.wall` must be longer than nothing"),
+        ('[limits]\nwall = "0s"', '2:8: `limits.wall` must be more than nothing, not "0s"'),
         ('[box]\negress = "example.org"', '2:10: `box.egress` must be a list: write ["example.org"]'),
         ('[box]\negress = [\n  "a.org",\n  7,\n]', "4:3: `box.egress[2]` must be text in quotes, not 7"),
         (

@@ -35,8 +35,6 @@ def _rules(policy: Policy) -> Iterator[Problem]:
         yield Problem(("model",), "`model` must name a model; leave the key out to let the agent choose")
     yield from _globs(("paths", "forbidden"), policy.paths.forbidden)
     yield from _globs(("paths", "sensitive"), policy.paths.sensitive)
-    for limit in ("wall", "silence"):
-        yield from _positive(("limits", limit), getattr(policy.limits, limit))
     yield from hosts(("box", "egress"), policy.box.egress)
     for name, check in policy.checks.items():
         yield from _check(name, check)
@@ -65,13 +63,7 @@ def _check(name: str, check: Check) -> Iterator[Problem]:
         )
     if not check.run.strip():
         yield Problem((*path, "run"), f"`{name_of(path)}` has an empty command")
-    yield from _positive((*path, "limit"), check.limit)
     yield from hosts((*path, "egress"), check.egress)
-
-
-def _positive(path: Path, seconds: float) -> Iterator[Problem]:
-    if not seconds > 0:
-        yield Problem(path, f"`{name_of(path)}` must be longer than nothing")
 
 
 def _globs(path: Path, globs: tuple[str, ...]) -> Iterator[Problem]:

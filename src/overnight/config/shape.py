@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from enum import Enum
 from typing import Any, Final, NamedTuple, cast
 
 from msgspec import NODEFAULT, Struct, inspect
@@ -62,7 +61,7 @@ def show(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
-        return "a list"
+        return "a list" if value else "[]"
     text = json.dumps(value) if isinstance(value, str | bool) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -95,7 +94,9 @@ class Shaper:
                 (inner,) = (t for t in info.types if not isinstance(t, inspect.NoneType))
                 return self._read(inner, raw, path)
             case inspect.EnumType():
-                return self._enum(info.cls, raw, path)
+                return self._one_of({str(m.value): m for m in info.cls}, raw, path)
+            case inspect.LiteralType():
+                return self._one_of({str(v): v for v in info.values}, raw, path)
             case inspect.CustomType():
                 return self._unit(info.cls, raw, path)
             case inspect.StrType():
@@ -161,6 +162,8 @@ class Shaper:
             example = f": write [{show(raw)}]" if isinstance(raw, str) else ""
             return self._wrong(path, "a list", raw) if not example else self._listless(path, example)
         items = cast("list[Any]", raw)
+        if info.min_length and len(items) < info.min_length:
+            return self._wrong(path, f"a list with at least {info.min_length} item", items)
         read = [self._read(info.item_type, item, (*path, i)) for i, item in enumerate(items)]
         return tuple(item for item in read if item is not BAD)
 
@@ -168,8 +171,7 @@ class Shaper:
         self.problems.append(Problem(path, f"`{name_of(path)}` must be a list{example}"))
         return BAD
 
-    def _enum(self, cls: type[Enum], raw: Any, path: Path) -> Any:
-        values = {str(member.value): member for member in cls}
+    def _one_of(self, values: Mapping[str, Any], raw: Any, path: Path) -> Any:
         if isinstance(raw, str) and raw in values:
             return values[raw]
         return self._wrong(path, "one of " + ", ".join(show(value) for value in values), raw)
@@ -179,9 +181,10 @@ class Shaper:
         if not isinstance(raw, str):
             return self._wrong(path, _WORDS[cls], raw)
         try:
-            return _UNITS[cls](raw)
+            value = _UNITS[cls](raw)
         except BadUnit:
             return self._wrong(path, _WORDS[cls], raw)
+        return value if value > 0 else self._wrong(path, "more than nothing", raw)
 
     def _text(self, info: inspect.StrType, raw: Any, path: Path) -> Any:
         if not isinstance(raw, str):

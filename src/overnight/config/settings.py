@@ -1,0 +1,177 @@
+"""A machine's settings: what its owner says, composed of what the rooms declare beside their own code."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from overnight.agents.claude_settings import ClaudeSettings
+from overnight.boxes.settings import BoxSettings
+from overnight.config.document import read
+from overnight.config.policy import hosts
+from overnight.config.shape import Problem, show
+from overnight.errors import BadUnit, SettingsInvalid
+from overnight.missions.policy import BoxLevel
+from overnight.missions.units import Duration
+
+if TYPE_CHECKING:
+    from overnight.durable.pools import Pool
+
+
+class Work(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is under way at once on this machine."""
+
+    #: Tasks that prepare, run or are checked at the same time.
+    total: Annotated[int, Meta(ge=1, le=1000)] = 2
+    #: The same, for each repo.
+    per_repo: Annotated[int, Meta(ge=1, le=1000)] = 1
+    #: How many may begin in any span of time, such as `"10 per 1h"`; no such limit when absent.
+    rate: str | None = None
+
+    def pool(self) -> Pool:
+        """These limits as the engine takes them."""
+        from overnight.durable.pools import Pool, Rate
+
+        rate = None if self.rate is None else Rate(*parse_rate(self.rate))
+        return Pool(total=self.total, per_key=self.per_repo, rate=rate)
+
+
+class Keep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long what is over stays."""
+
+    #: Days after its end that a task stays in the journal and its runs' folders on disk. Its events are archived.
+    days: Annotated[int, Meta(ge=1, le=36500)] = 30
+
+
+class BoxChoice(BoxSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which box runs and checks live in here, and what every box shows."""
+
+    #: `bubblewrap` confines. `none` does not: it is for developing Overnight, and needs `i_know`.
+    name: Literal["bubblewrap", "none"] = "bubblewrap"
+    #: Confirms `name = "none"`: agents and checks may then do whatever you can do on this machine.
+    i_know: bool = False
+
+
+class Agents(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each agent's own settings."""
+
+    claude: ClaudeSettings = ClaudeSettings()
+
+
+class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a repo's `overnight.toml` may ask for on this machine, at most."""
+
+    #: A repo that asks for a weaker box than this gets this.
+    box: BoxLevel = BoxLevel.NONE
+    #: A run lasts no longer than this, whatever the repo says; no such limit when absent.
+    wall: Duration | None = None
+    #: A task has no more attempts than this; no such limit when absent.
+    attempts: Annotated[int, Meta(ge=1, le=20)] | None = None
+    #: Hosts that agents and checks may reach when their repo asks for it: `example.org` or `*.example.org`.
+    egress: tuple[str, ...] = ()
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The user's `config.toml`."""
+
+    #: The state folder: journal, runs, worktrees. The environment's OVERNIGHT_HOME goes before it.
+    home: str | None = None
+    work: Work = Work()
+    keep: Keep = Keep()
+    box: BoxChoice = BoxChoice()
+    agents: Agents = Agents()
+    bounds: Bounds = Bounds()
+
+
+def settings_path(env: Mapping[str, str] | None = None) -> Path:
+    """Where the settings are read from: OVERNIGHT_CONFIG, else `overnight/config.toml` in the user's config folder."""
+    env = os.environ if env is None else env
+    if named := env.get("OVERNIGHT_CONFIG"):
+        return Path(named)
+    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "overnight" / "config.toml"
+
+
+def read_settings(env: Mapping[str, str] | None = None) -> Settings:
+    """The machine's settings; the defaults where there is no file.
+
+    Raises SettingsInvalid with everything that is wrong in the file, when it can't be read, or when OVERNIGHT_CONFIG
+    names a file that is not there.
+    """
+    env = os.environ if env is None else env
+    path = settings_path(env)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        if env.get("OVERNIGHT_CONFIG"):
+            problem = "OVERNIGHT_CONFIG names this file, and it is not there. Create it, or unset the variable."
+            raise SettingsInvalid(where=path, problem=problem) from None
+        return Settings()
+    except OSError as error:
+        problem = f"can't be read: {error.strerror}. Mend its permissions, or set OVERNIGHT_CONFIG to another file."
+        raise SettingsInvalid(where=path, problem=problem) from error
+    return parse_settings(data, str(path))
+
+
+def parse_settings(data: bytes, where: str) -> Settings:
+    """The settings in a file's content. Raises SettingsInvalid with line and column of everything that is wrong."""
+    return read(data, where, Settings, _rules, SettingsInvalid)
+
+
+def state_home(settings: Settings, env: Mapping[str, str] | None = None) -> Path:
+    """The state folder: OVERNIGHT_HOME, else `home`, else `overnight` in the user's state folder. Absolute."""
+    env = os.environ if env is None else env
+    if named := env.get("OVERNIGHT_HOME"):
+        # A relative path in the environment is meant from where the person stands.
+        return Path(named).absolute()
+    if settings.home is not None:
+        return _expanded(settings.home, env)
+    return _xdg(env, "XDG_STATE_HOME", ".local/state") / "overnight"
+
+
+def parse_rate(text: str) -> tuple[int, float]:
+    """`10 per 1h` -> (10, 3600 seconds). Raises BadUnit."""
+    match = re.fullmatch(r"\s*([1-9]\d{0,8})\s+per\s+(\S.*)", text, re.ASCII)
+    if match is None:
+        raise BadUnit(value=text, kind="rate", example='"10 per 1h"')
+    return int(match[1]), Duration.parse(match[2])
+
+
+def _xdg(env: Mapping[str, str], variable: str, default: str) -> Path:
+    # The standard says that a relative path in these variables is to be ignored.
+    named = env.get(variable, "")
+    return Path(named) if named.startswith("/") else _expanded(f"~/{default}", env)
+
+
+def _expanded(path: str, env: Mapping[str, str]) -> Path:
+    if not path.startswith("~/"):
+        return Path(path)
+    home = env.get("HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home()) / path[2:]
+
+
+def _rules(settings: Settings) -> Iterator[Problem]:
+    if settings.home is not None and not settings.home.startswith(("/", "~/")):
+        yield Problem(("home",), f"`home` must be absolute or start with `~/`, not {show(settings.home)}")
+    if settings.work.rate is not None:
+        try:
+            seconds = parse_rate(settings.work.rate)[1]
+        except BadUnit:
+            seconds = 0
+        if not seconds > 0:
+            yield Problem(
+                ("work", "rate"), f'`work.rate` must be a rate such as "10 per 1h", not {show(settings.work.rate)}'
+            )
+    if settings.box.name == "none" and not settings.box.i_know:
+        yield Problem(
+            ("box", "name"),
+            '`box.name = "none"` lets agents and checks do whatever you can do here: '
+            "confirm it with `i_know = true` in [box], or leave the key out",
+            about=("box", "i_know"),
+        )
+    yield from hosts(("bounds", "egress"), settings.bounds.egress)
+    yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)
