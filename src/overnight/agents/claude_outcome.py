@@ -6,14 +6,17 @@ result's `subtype` and `is_error`: the verdict takes all of it together, row by 
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from msgspec import Struct
 
 from overnight.agents import loose
+from overnight.agents.signals import signalled
 from overnight.agents.words import blocked, one_line, quoted
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec, Usage
+
+#: A result's own share of the session's use.
+_SHARE = "model_usage_since_last_result"
 
 
 class Facts(Struct, kw_only=True):
@@ -40,8 +43,9 @@ class Facts(Struct, kw_only=True):
 
     @property
     def answered(self) -> bool:
-        """Whether the model answered at all."""
-        return bool(loose.child(self.result, "modelUsage"))
+        """Whether the model answered at all since the last result."""
+        key = _SHARE if _SHARE in self.result else "modelUsage"
+        return bool(loose.child(self.result, key))
 
     @property
     def text(self) -> str:
@@ -169,8 +173,6 @@ _TABLE = (
         errors=frozenset({"server_error", "overloaded"}),
     ),
 )
-#: Signals by which a program ends itself.
-_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP})
 
 
 class _Verdict(Struct, frozen=True):
@@ -238,9 +240,9 @@ def _words(value: dict[str, Any]) -> str:
 
 def _verdict(facts: Facts) -> _Verdict:
     result = facts.result
-    number = -facts.code if facts.code < 0 else facts.code - 128
-    if number > 0 and result.get("is_error") is not True:
-        return _signalled(number)
+    ended = signalled(facts.code)
+    if ended is not None and result.get("is_error") is not True:
+        return _failed(*ended)
     if not facts.began:
         auth = loose.text(result, "startup_failure_reason") in _NO_LOGIN
         failure = FailureClass.AUTH if auth else FailureClass.LAUNCH
@@ -252,14 +254,6 @@ def _verdict(facts: Facts) -> _Verdict:
 
 def _failed(failure: FailureClass, why: str) -> _Verdict:
     return _Verdict(End.FAILED, failure, why)
-
-
-def _signalled(number: int) -> _Verdict:
-    known = number in signal.valid_signals() and number < signal.SIGRTMIN
-    name = signal.Signals(number).name if known else f"signal {number}"
-    if number in _CRASHES:
-        return _failed(FailureClass.AGENT, f"It crashed ({name}).")
-    return _failed(FailureClass.MACHINE, f"It was ended from outside ({name}).")
 
 
 def _by_table(facts: Facts) -> _Verdict | None:
@@ -300,9 +294,8 @@ def _finished(facts: Facts) -> _Verdict:
 
 def _usage(results: list[dict[str, Any]], resumed: bool) -> Usage:
     """What this process used: each result's share added up. A resumed session's totals hold earlier runs too."""
-    key = "model_usage_since_last_result"
-    if results and all(key in result for result in results):
-        return _added([loose.child(result, key) for result in results])
+    if results and all(_SHARE in result for result in results):
+        return _added([loose.child(result, _SHARE) for result in results])
     if results and not resumed and "modelUsage" in results[-1]:
         return _added([loose.child(results[-1], "modelUsage")])
     return Usage()

@@ -71,10 +71,22 @@ class Seen:
         """The kinds of all events."""
         return [event.kind for event in self.events]
 
+    async def begun(self) -> Seen:
+        """Hand over the prompt and wait for the first line."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(self.launch.stdin)
+        self.process.stdin.close()
+        async with asyncio.timeout(PATIENCE):
+            self.stdout = await self.process.stdout.readline()
+        return self
+
     async def finish(self) -> Seen:
         """Read everything until the end of the process."""
+        prompt = None if self.stdout else self.launch.stdin
         async with asyncio.timeout(PATIENCE):
-            self.stdout, self.stderr = await self.process.communicate(self.launch.stdin)
+            rest, self.stderr = await self.process.communicate(prompt)
+        self.stdout += rest
         self.events = [event for line in self.stdout.splitlines() for event in self._agent.read(line)]
         return self
 
