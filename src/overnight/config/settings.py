@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from overnight.agents.claude_settings import ClaudeSettings
+from overnight.agents.choose import AgentSettings
 from overnight.boxes.settings import BoxSettings
 from overnight.config.document import read
 from overnight.config.policy import hosts
@@ -57,12 +57,6 @@ class BoxChoice(BoxSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     i_know: bool = False
 
 
-class Agents(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each agent's own settings."""
-
-    claude: ClaudeSettings = ClaudeSettings()
-
-
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a repo's `overnight.toml` may ask for on this machine, at most."""
 
@@ -84,7 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     work: Work = Work()
     keep: Keep = Keep()
     box: BoxChoice = BoxChoice()
-    agents: Agents = Agents()
+    agents: AgentSettings = AgentSettings()
     bounds: Bounds = Bounds()
 
 
