@@ -105,6 +105,11 @@ class Stage:
         for folder in (self.place.home, self.place.given, self.place.worktree):
             Path(folder).mkdir()
 
+    @property
+    def files(self) -> list[str]:
+        """Names of what is in the worktree."""
+        return sorted(path.name for path in self.worktree.iterdir())
+
     def spec(self, prompt: str = "Do the task.", run: str = "t1.1.1", turns: int = 20, **more: Any) -> RunSpec:
         """A run here."""
         return RunSpec(
@@ -122,7 +127,7 @@ class Stage:
         )
 
     @asynccontextmanager
-    async def started(self, agent: Agent, spec: RunSpec) -> AsyncGenerator[Seen]:
+    async def started(self, agent: Agent, spec: RunSpec, environ: Mapping[str, str] = ENVIRON) -> AsyncGenerator[Seen]:
         """The agent's process, in a session of its own; killed at the end if it still runs."""
         launch = agent.launch(spec, self.place)
         for name, content in launch.files.items():
@@ -130,7 +135,7 @@ class Stage:
         process = await asyncio.create_subprocess_exec(
             *launch.argv,
             cwd=self.worktree,
-            env=launch.env,
+            env=launch.env | {name: environ[name] for name in launch.passed},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -35,6 +35,8 @@ class Facts(Struct, kw_only=True):
     window: dict[str, Any] = {}
     #: The model's last words.
     said: str = ""
+    #: Ids of the model's messages.
+    messages: set[str] = set()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -185,7 +187,8 @@ def classify(spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutco
     """The outcome: end, failure, why, code, said, session, turns, usage, until.
 
     code: as the system gives it, negative for a signal; 128 + signal is understood as well.
-    Tokens count everything the model read, cached or not. Without a result line they are unknown.
+    Turns are the model's messages that say or call something: the CLI's own count adds one for each further tool
+    result. Tokens count everything the model read, cached or not. Without a result line they are unknown.
     """
     facts = gather(code, stdout, stderr)
     verdict = _verdict(facts)
@@ -198,7 +201,7 @@ def classify(spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutco
         code=code,
         said=quoted(facts.said),
         session=facts.session,
-        turns=loose.whole(facts.result, "num_turns"),
+        turns=len(facts.messages) if facts.began else None,
         usage=_usage(facts.results, resumed=spec.resume is not None),
         until=loose.number(facts.window, "resetsAt") if limited else None,
     )
@@ -219,7 +222,7 @@ def _take(value: dict[str, Any], facts: Facts) -> None:
             facts.session = loose.text(value, "session_id") or None
         case "assistant", _:
             facts.error = loose.text(value, "error")
-            facts.said = _words(value) or facts.said
+            _hear(value, facts)
         case "rate_limit_event", _:
             info = loose.child(value, "rate_limit_info")
             facts.window = info if loose.text(info, "status") == "rejected" else {}
@@ -229,13 +232,15 @@ def _take(value: dict[str, Any], facts: Facts) -> None:
             pass
 
 
-def _words(value: dict[str, Any]) -> str:
-    """The text of the model's own message; the CLI's words in its place and a subagent's are not."""
+def _hear(value: dict[str, Any], facts: Facts) -> None:
+    """The model's own message; the CLI's words in its place and a subagent's are not."""
     message = loose.child(value, "message")
     if loose.text(message, "model") == "<synthetic>" or loose.text(value, "parent_tool_use_id"):
-        return ""
+        return
+    facts.messages.add(loose.text(message, "id"))
     blocks = loose.children(message, "content")
-    return "\n".join(loose.text(block, "text") for block in blocks if loose.text(block, "type") == "text")
+    said = [loose.text(block, "text") for block in blocks if loose.text(block, "type") == "text"]
+    facts.said = "\n".join(said) or facts.said
 
 
 def _verdict(facts: Facts) -> _Verdict:
