@@ -37,6 +37,8 @@ async def main():
     box = named(name)
     start = _Start(await find_engine(box._engines), spec(Path(folder), "/bin/touch", "ran"), BoxSettings())
     await start.stand()
+    # More than a socket holds: it is sent when bwrap has begun to read, all its preparations done.
+    start._gate.sendall(bytes(1 << 20))
     print(start.first_pid, flush=True)
     sys.stdin.read()
 asyncio.run(main())
@@ -44,7 +46,7 @@ asyncio.run(main())
 
 
 def _starter(code: str, *args: str) -> subprocess.Popen[bytes]:
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent)}
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     argv = [sys.executable, "-c", code, *args]
     return subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

@@ -23,7 +23,7 @@ SYSTEM = (
 )
 #: Symbolic links into /usr on a merged system, folders on others.
 _TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-#: What root may write in /proc besides its own processes.
+#: What somebody could write in /proc besides the box's processes; most of it only root.
 _KNOBS = tuple(
     f"/proc/{name}" for name in ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "pressure")
 )
@@ -75,10 +75,9 @@ def _kernel(settings: BoxSettings) -> Iterator[str]:
     """/proc, /dev and the folders for temporary files, each with its bound."""
     bounded = ("--size", str(int(settings.tmp)), "--perms", "1777", "--tmpfs")
     yield from ("--proc", "/proc")
-    if os.geteuid() == 0:
-        # Whoever is root outside owns these inside too, and core_pattern, say, is a way to act as root outside.
-        for path in _KNOBS:
-            yield from ("--ro-bind-try", path, path)
+    # Whoever is root outside owns these inside too, and core_pattern, say, is a way to act as root outside.
+    for path in _KNOBS:
+        yield from ("--ro-bind-try", path, path)
     yield from ("--dev", "/dev", *bounded, "/dev/shm", "--remount-ro", "/dev")  # noqa: S108
     yield from (*bounded, "/tmp", *bounded, "/var/tmp", "--dir", "/run")  # noqa: S108
 
