@@ -108,7 +108,7 @@ class NetworkFileSystem(Refused):
 
 class StateNotWritable(Refused):
     """The state folder {path} can't be written: {reason}.
-    Mend its permissions, or set OVERNIGHT_HOME to another folder."""
+    Free some space or mend its permissions, or set OVERNIGHT_HOME to another folder."""
 
 
 class JournalNewer(Refused):
