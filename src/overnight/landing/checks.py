@@ -133,7 +133,7 @@ class BoxedChecks:
         return BoxSpec(
             argv=("/bin/sh", "-c", check.run), env=env, cwd=str(work), writable=(str(work), str(git), str(home), str(tmp)),
             readable=(*(str(store) for store in repository.stores), *self._settings.tools),
-            git=(str(work), str(git)), stdout=str(log), stderr=str(log),
+            stdout=str(log), stderr=str(log),
         )  # fmt: skip
 
     async def _in_box(self, spec: BoxSpec, check: Check, log: Path) -> tuple[int | None, str]:

@@ -158,7 +158,7 @@ class Exporter:
         shown = [str(p) for p in (work_tree, given, *([agent] if agent else []), *repository.stores)]
         spec = BoxSpec(
             argv=("/bin/sh", "-c", SCRIPT if whole else _tracked_only(SCRIPT)), env=env, cwd=str(work_tree),
-            writable=(str(git), str(out)), readable=tuple(shown), git=(str(work_tree), str(git)),
+            writable=(str(git), str(out)), readable=tuple(shown),
         )  # fmt: skip
         code = await self._run(spec)
         ignored = set(_read(out / "ignored").split(b"\0"))
@@ -221,8 +221,7 @@ async def _imported(repository: Repository, out: Path, known: Sequence[str]) -> 
 
 async def _take_in(repository: Repository, pack: BinaryIO) -> Path | None:
     """Objects into the user's store, each one checked; returns the file that keeps a new pack from being dropped."""
-    header = pack.read(12)
-    pack.seek(0)
+    header = os.pread(pack.fileno(), 12, 0)
     if int.from_bytes(header[8:12], "big") <= _FEW:
         await repository.plain.run("unpack-objects", "-q", "--strict", stdin=pack)
         return None
