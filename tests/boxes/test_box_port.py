@@ -71,7 +71,7 @@ def test_streams_default_to_nothing(box: Box, folder: Path) -> None:
 def test_environment_is_exact(box: Box, folder: Path, logs: Path) -> None:
     """The environment is the spec's, odd values included, and PWD; nothing of ours."""
     os.environ["OVERNIGHT_TEST_OF_BOXES"] = "of the starter"
-    env = {"A": "", "B": "two words\nand a line", "C": "--setenv X y", "Ü": "ä=ö", "PATH": "/usr/bin"}
+    env = {"A": "", "B": "two words\nand a line", "C": "--setenv X y", "Ü": "ä=ö", "D": "\udcff", "PATH": "/usr/bin"}
     done = python(box, folder, ENV, logs, env=env)
     found = json.loads(done.out)
     found.pop("LC_CTYPE", None)  # CPython sets it for itself when no locale is given
@@ -119,6 +119,44 @@ def test_kill_leaves_nothing(box: Box, folder: Path, held: Held) -> None:
         return await process.wait()
 
     assert within(story()) == -signal.SIGKILL
+
+
+def test_kill_at_the_end(box: Box, folder: Path) -> None:
+    """A kill that meets the end of argv is harmless, and both callers get the same code."""
+
+    async def story() -> None:
+        for _ in range(10):
+            process = await box.start(spec(folder, "/bin/true"))
+            waiting = asyncio.ensure_future(process.wait())
+            await asyncio.gather(process.kill(), process.signal(signal.SIGTERM), process.kill())
+            assert await waiting in (0, -signal.SIGTERM, -signal.SIGKILL)
+            assert await process.wait() == waiting.result()
+
+    within(story())
+
+
+def test_cancelled_start_leaves_nothing(box: Box, folder: Path) -> None:
+    """A start that is cancelled on its way has given everything back; argv did not get to run, or is dead."""
+
+    async def story() -> tuple[set[str], set[str]]:
+        await (await box.start(spec(folder, "/bin/true"))).wait()
+        before = _descriptors()
+        for turns in range(0, 24, 2):
+            starting = asyncio.ensure_future(box.start(spec(folder, "/bin/sleep", "1000", ports=box.ports(2))))
+            for _ in range(turns):
+                await asyncio.sleep(0.002)  # only to be cancelled at different points
+            starting.cancel()
+            try:
+                process = await starting
+            except asyncio.CancelledError:
+                continue
+            await process.kill()
+            for listener in process.listeners:
+                listener.close()
+        return before, _descriptors()
+
+    before, after = within(story())
+    assert before == after
 
 
 def test_end_leaves_nothing(box: Box, folder: Path, held: Held) -> None:
@@ -231,6 +269,8 @@ def test_missing_paths_are_refused(box: Box, folder: Path, field: str) -> None:
         {"writable": ("/proc/sys",)},
         {"writable": ("/tmp",)},
         {"ports": (4000, 4000)},
+        {"ports": (0,)},
+        {"ports": (70000,)},
         {"git": ("/nowhere", "/nowhere")},
     ],
 )

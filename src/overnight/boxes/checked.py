@@ -23,8 +23,9 @@ def check(spec: BoxSpec) -> None:
         _check_path(path)
     if not Path(spec.cwd).is_dir():
         raise _bad(f"its working folder {spec.cwd} is not there", "Create it, or start the box elsewhere.")
-    if len(set(spec.ports)) != len(spec.ports) or len(spec.ports) > MOST:
-        raise _bad(f"ports {spec.ports} repeat or are more than {MOST}", "Ask the box for its ports.")
+    odd = [port for port in spec.ports if not 0 < port < 1 << 16]
+    if odd or len(set(spec.ports)) != len(spec.ports) or len(spec.ports) > MOST:
+        raise _bad(f"ports {spec.ports} repeat, are no ports or more than {MOST}", "Ask the box for its ports.")
     if spec.git is not None:
         _check_git(*spec.git, shown=(*spec.writable, *spec.readable))
 

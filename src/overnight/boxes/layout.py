@@ -52,7 +52,7 @@ def options(spec: BoxSpec, settings: BoxSettings, handover: Handover, *, disable
     found += _shown(spec, tool_folders(settings))
     if spec.git is not None:
         tree, git_dir = spec.git
-        pointer = handover.data(f"gitdir: {git_dir}\n".encode())
+        pointer = handover.data(os.fsencode(f"gitdir: {git_dir}\n"))
         found += ["--perms", "0444", "--ro-bind-data", str(pointer), f"{tree}/.git"]
     found += ["--remount-ro", "/", "--clearenv"]
     for name, value in spec.env.items():
@@ -95,7 +95,7 @@ def _made_up(spec: BoxSpec, handover: Handover) -> Iterator[str]:
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }
     for path, text in texts.items():
-        yield from ("--perms", "0444", "--ro-bind-data", str(handover.data(text.encode())), path)
+        yield from ("--perms", "0444", "--ro-bind-data", str(handover.data(os.fsencode(text))), path)
 
 
 def _shown(spec: BoxSpec, tools: tuple[str, ...]) -> Iterator[str]:

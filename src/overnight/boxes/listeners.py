@@ -24,34 +24,39 @@ async def listen_inside(pid: int, ports: Sequence[int]) -> list[socket.socket]:
     """
     if not ports:
         return []
+    listeners: list[socket.socket] = []
     ours, theirs = socket.socketpair()
     errors = os.memfd_create("netns-listeners")
     helper = None
     try:
         argv = (sys.executable, "-I", "-S", _HELPER, str(pid), str(theirs.fileno()), *map(str, ports))
-        helper = Child(
-            argv, env={}, pass_fds=(theirs.fileno(),), stdio=(subprocess.DEVNULL, subprocess.DEVNULL, errors)
-        )
+        stdio = (subprocess.DEVNULL, subprocess.DEVNULL, errors)
+        helper = Child(argv, env={}, pass_fds=(theirs.fileno(),), stdio=stdio)
         theirs.close()
         await readable(ours.fileno())
-        fds: list[int] = socket.recv_fds(ours, 1, len(ports))[1]
-        listeners = [socket.socket(fileno=fd) for fd in fds]
-        if await helper.ended() or len(listeners) != len(ports):
-            close_all(listeners)
-            said = os.pread(errors, 4096, 0).decode(errors="replace").strip().rpartition("\n")[2]
-            raise BoxUnavailable(
-                reason=f"no listener could be bound on ports {', '.join(map(str, ports))} inside: {said}",
-                install="Choose other ports, or see whether this machine lets a process enter its own namespaces.",
-            )
+        listeners += [socket.socket(fileno=fd) for fd in socket.recv_fds(ours, 1, len(ports))[1]]
+        for listener in listeners:
+            listener.setblocking(False)
+        _check_helper(await helper.ended(), len(listeners), ports, errors)
+    except BaseException:
+        close_all(listeners)
+        raise
     finally:
         if helper is not None:
             helper.end()
         os.close(errors)
         theirs.close()
         ours.close()
-    for listener in listeners:
-        listener.setblocking(False)
     return listeners
+
+
+def _check_helper(code: int, bound: int, ports: Sequence[int], errors: int) -> None:
+    if code or bound != len(ports):
+        said = os.pread(errors, 4096, 0).decode(errors="replace").strip().rpartition("\n")[2]
+        raise BoxUnavailable(
+            reason=f"no listener could be bound on ports {', '.join(map(str, ports))} inside: {said}",
+            install="Choose other ports, or see whether this machine lets a process enter its own namespaces.",
+        )
 
 
 def listen_here(ports: Sequence[int]) -> list[socket.socket]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import msgspec
 
 from overnight.boxes.checked import check
 from overnight.boxes.child import Child, readable
@@ -52,7 +51,7 @@ class Unconfined:
         reaper = None
         try:
             with Handover() as stdio, Handover() as handover, theirs:
-                order = handover.data(msgspec.json.encode({"argv": spec.argv, "env": _env(spec), "cwd": spec.cwd}))
+                order = handover.data(_order(spec))
                 reaper = Child(
                     (sys.executable, "-I", "-S", _REAPER, str(theirs.fileno()), str(order)),
                     env={},
@@ -101,7 +100,7 @@ class UnconfinedProcess:
         last = b""
         try:
             await readable(self._control.fileno())
-            last = self._control.recv(64)
+            last = _last(self._control)
             code = await self._reaper.ended()
         finally:
             self._control.close()
@@ -109,9 +108,22 @@ class UnconfinedProcess:
         return int(last[1:]) if last[:1] == b"x" else code
 
 
+def _last(control: socket.socket) -> bytes:
+    """The reaper's last word. A message that it left unread shows as an error first."""
+    for _ in range(2):
+        with contextlib.suppress(ConnectionResetError):
+            return control.recv(64)
+    return b""
+
+
 def _check_started(message: bytes) -> None:
     if message != b"r":
         raise BoxUnavailable(reason="its reaper ended at once", install="Look at what stderr says.")
+
+
+def _order(spec: BoxSpec) -> bytes:
+    """The standard library's JSON: it carries names that are no Unicode."""
+    return json.dumps({"argv": spec.argv, "env": _env(spec), "cwd": spec.cwd}).encode()
 
 
 def _env(spec: BoxSpec) -> dict[str, str]:
