@@ -1,0 +1,50 @@
+"""Where this person's Overnight lives, and how a command asks it for something."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from overnight.config import Settings
+    from overnight.report.views import DaemonView
+
+
+def settings() -> Settings:
+    """The machine's settings. Raises SettingsInvalid."""
+    from overnight.config import read_settings
+
+    return read_settings()
+
+
+def state_folder() -> Path:
+    """The state folder. Raises SettingsInvalid when the settings name it and can't be read."""
+    if named := os.environ.get("OVERNIGHT_HOME"):
+        return Path(named).absolute()
+    from overnight.config import state_home
+
+    return state_home(settings())
+
+
+def ask(verb: str, **arguments: Any) -> Any:
+    """Change something: by way of the daemon, or in the journal itself where none runs. Raises what the verb raises."""
+    from overnight.durable.client import Client
+    from overnight.durable.wire import NAME
+    from overnight.errors import DaemonUnreachable
+
+    home = state_folder()
+    try:
+        return Client(home).call(verb, **arguments)
+    except TimeoutError as error:
+        raise DaemonUnreachable(path=home / NAME) from error
+
+
+def daemon() -> DaemonView | None:
+    """What the daemon says of itself; None when none answers."""
+    from overnight.durable.client import Client
+    from overnight.missions.codec import convert
+    from overnight.report.views import DaemonView
+
+    said = Client(state_folder()).running()
+    return None if said is None else convert(said, DaemonView)

@@ -1,0 +1,117 @@
+"""Tasks in one line each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from overnight.missions.codec import decode
+from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.task import Ending, Phase
+from overnight.report.rundir import folder_of, last_action
+from overnight.report.views import HoldView, State, TaskRow
+
+COLUMNS = (
+    "id, lane, life, state, phase, wait_for, need_pool, hold, want, priority, output, created, updated, "
+    "json_extract(input, '$.title') AS title"
+)
+#: Nothing of it has begun.
+QUEUED = "state != 'done' AND hold IS NULL AND phase = 'queued'"
+#: The order in which queued tasks begin.
+IN_LINE = "priority DESC, created, id"
+
+#: Reasons that pass without anybody's doing, when a time is known or another task's end is awaited.
+_PASSING = frozenset(
+    {
+        HoldReason.LIMIT_REACHED,
+        HoldReason.VENDOR_OUTAGE,
+        HoldReason.QUIET_HOURS,
+        HoldReason.PR_BACKLOG,
+        HoldReason.FAULT,
+    }
+)
+
+
+def state_of(row: sqlite3.Row) -> State:
+    """What the task is doing."""
+    if row["state"] == "done":
+        return State.ENDED
+    if row["hold"] is not None:
+        return State.HELD
+    if row["phase"] == Phase.QUEUED:
+        return State.QUEUED
+    return State.WAITING if row["need_pool"] is not None else State.ACTIVE
+
+
+def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:
+    """The view of one row of COLUMNS."""
+    state = state_of(row)
+    begun = state in (State.ACTIVE, State.WAITING, State.HELD)
+    run = latest_run(db, row["id"], row["life"]) if begun else None
+    last = None
+    if state is State.ACTIVE and run is not None and row["phase"] == Phase.RUNNING:
+        last = last_action(folder_of(home, f"{row['id']}.{row['life']}.{run}"))
+    return TaskRow(
+        id=row["id"],
+        repo=row["lane"],
+        title=row["title"] or "",
+        state=state,
+        phase=row["phase"],
+        want=row["want"],
+        priority=row["priority"],
+        life=row["life"],
+        run=run,
+        since=_since(db, row, state),
+        created=row["created"],
+        hold=_hold(db, row),
+        last=last,
+        ending=decode(row["output"], Ending) if row["state"] == "done" and row["output"] else None,
+    )
+
+
+def latest_run(db: sqlite3.Connection, task: str, life: int) -> int | None:
+    """The number of the last run that was begun in this life."""
+    names = db.execute("SELECT name FROM step WHERE task = ? AND life = ? AND name LIKE 'open %'", (task, life))
+    return max((int(n) for row in names if (n := row["name"].removeprefix("open ")).isdecimal()), default=None)
+
+
+def _since(db: sqlite3.Connection, row: sqlite3.Row, state: State) -> float:
+    if state is State.QUEUED:
+        return row["created"] if row["life"] == 1 else row["updated"]
+    if state is State.ACTIVE:
+        sql = "SELECT at FROM event WHERE task = ? AND what = 'task.phase' ORDER BY seq DESC LIMIT 1"
+        found = db.execute(sql, (row["id"],)).fetchone()
+        return found["at"] if found else row["updated"]
+    return row["updated"]
+
+
+def _hold(db: sqlite3.Connection, row: sqlite3.Row) -> HoldView | None:
+    if row["hold"] is None:
+        return None
+    hold = decode(row["hold"], Hold)
+    return HoldView(
+        reason=hold.reason,
+        why=hold.why,
+        releases_on=hold.releases_on,
+        until=hold.until,
+        needs_person=_needs_person(db, hold, row["wait_for"] or ""),
+    )
+
+
+def _needs_person(db: sqlite3.Connection, hold: Hold, wait_for: str) -> bool:
+    """A pause was a person's own wish; a time or another task's end comes by itself."""
+    if hold.reason is HoldReason.PAUSED:
+        return False
+    if hold.reason is HoldReason.DEPENDENCY:
+        other = db.execute("SELECT state FROM task WHERE id = ?", (wait_for.removeprefix("task "),)).fetchone()
+        return other is None or other["state"] == "done"
+    return hold.until is None or hold.reason not in _PASSING
+
+
+def rows_where(
+    db: sqlite3.Connection, home: Path, where: str, args: Iterable[object] = (), *, order: str = IN_LINE, most: int = -1
+) -> tuple[TaskRow, ...]:
+    """Tasks that fit a condition. where, order: our own SQL; args fill it."""
+    sql = f"SELECT {COLUMNS} FROM task WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608 (constants)
+    return tuple(make_row(db, home, row) for row in db.execute(sql, (*args, most)).fetchall())

@@ -1,0 +1,115 @@
+"""What a run's folder says while it goes on and afterwards. Read forgivingly: a warden may be writing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from overnight.missions.places import run_dir
+from overnight.report.views import Action, LaunchFacts
+
+EVENTS, AGENT = "events.ndjson", "agent.jsonl"
+#: Enough of a file's end to hold its last line.
+_TAIL = 64 << 10
+
+
+def folder_of(home: Path, run: str) -> Path:
+    """Where a run's files lie."""
+    return Path(run_dir(str(home), run))
+
+
+def launch_of(folder: Path) -> LaunchFacts | None:
+    """What was started; None when nothing was, or the record can't be read."""
+    found = _object(folder / "launch.json")
+    if found is None:
+        return None
+    text = {key: value for key in ("version", "model", "route", "box") if isinstance(value := found.get(key), str)}
+    argv = found.get("argv")
+    words = tuple(str(word) for word in cast("list[object]", argv)) if isinstance(argv, list) else ()
+    return LaunchFacts(
+        version=text.get("version") or None,
+        model=text.get("model") or None,
+        route=text.get("route") or None,
+        box=text.get("box") or None,
+        argv=words,
+    )
+
+
+def last_action(folder: Path) -> Action | None:
+    """The latest thing on record, of the agent where there is one; None when nothing is."""
+    fallback: Action | None = None
+    for line in reversed(_tail(folder / EVENTS)):
+        if (event := read_event(line)) is None:
+            continue
+        action = Action(at=moment_of(event), text=words_of(event))
+        if event.get("what") == "agent" and action.text:
+            return action
+        fallback = fallback or action
+    return fallback
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """One line of `events.ndjson`; None for half a line or anything else that is no record."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", event) if isinstance(event, dict) else None
+
+
+def moment_of(event: dict[str, Any]) -> float | None:
+    """Epoch seconds, if the record says."""
+    at = event.get("at")
+    return float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
+
+
+def words_of(event: dict[str, Any]) -> str:
+    """A record in one line for a person; the text is a stranger's, clean it before it is shown."""
+    what = str(event.get("what", ""))
+    if what == "agent":
+        kind, tool, text = (str(event.get(key) or "") for key in ("kind", "tool", "text"))
+        name = tool or ("" if kind == "text" else kind)
+        return ": ".join(part for part in (f"{name} failed" if event.get("failed") else name, text) if part)
+    rest = [f"{key}={_short(value)}" for key, value in event.items() if key not in ("at", "what", "seq") and value]
+    return " ".join([what, *rest])
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def lines_from(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+    """Whole lines after `offset`, each with the offset behind it. A file that is not there has none."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield line[:-1], offset
+
+
+def _tail(path: Path) -> list[bytes]:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    return lines if size <= _TAIL else lines[1:]
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_event(path.read_bytes())
+    except OSError:
+        return None
