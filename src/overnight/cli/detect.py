@@ -16,7 +16,6 @@ from typing import Any, cast
 from msgspec import Struct
 
 from overnight.cli.toolfolders import programs_of
-from overnight.config.policy import hosts
 
 #: Files larger than this are generated; nothing in them is worth reading here.
 _READ_AT_MOST = 4_000_000
@@ -30,8 +29,6 @@ class ProposedCheck(Struct, frozen=True, kw_only=True):
     #: The file it comes from and what that file says.
     why: str
     limit: str = "10m"
-    #: Hosts that its installation of dependencies reaches, as the lock file names them.
-    egress: tuple[str, ...] = ()
 
 
 # -- reading ------------------------------------------------------------------------------------------------
@@ -90,13 +87,6 @@ class Look:
         return next((n for n in names if self.has(n)), None)
 
 
-def _lock_hosts(look: Look, name: str) -> tuple[str, ...]:
-    """The hosts that a lock file fetches from."""
-    found = sorted(set(re.findall(r"https://([A-Za-z0-9.-]+)/", look.text(name))))
-    bad = {p.path[-1] for p in hosts((), tuple(found))}
-    return tuple(h for i, h in enumerate(found) if i not in bad)
-
-
 # -- what each kind of project says ---------------------------------------------------------------------------
 
 
@@ -115,13 +105,11 @@ def _all_checks(look: Look) -> Iterator[ProposedCheck]:
 
 
 def _python(look: Look, hooks: Mapping[str, str], commands: Mapping[str, str]) -> Iterator[ProposedCheck]:
-    runner, egress = _python_runner(look)
-
     def check(name: str, run: str, why: str) -> ProposedCheck:
-        return ProposedCheck(name=name, run=runner + run, why=why, egress=egress)
+        return ProposedCheck(name=name, run=run, why=why)
 
     if why := _says_pytest(look) or commands.get("pytest"):
-        yield check("test", _pytest(look, runner), why)
+        yield check("test", _pytest(look), why)
     elif tests := look.glob("tests/test_*.py", "test/test_*.py", "tests/*_test.py"):
         folder = tests[0].split("/")[0]
         yield check("test", f"python3 -m unittest discover -s {folder}", f"{folder}/ holds unittest's tests")
@@ -144,15 +132,6 @@ def _python(look: Look, hooks: Mapping[str, str], commands: Mapping[str, str]) -
         yield check("types", "pyright", why)
 
 
-def _python_runner(look: Look) -> tuple[str, tuple[str, ...]]:
-    """What to put before a Python tool so that it finds the project's dependencies in a fresh checkout."""
-    if look.has("uv.lock"):
-        return "uv run --frozen ", _lock_hosts(look, "uv.lock")
-    if look.has("poetry.lock"):
-        return "poetry run ", ()
-    return "", ()
-
-
 def _says_pytest(look: Look) -> str | None:
     pytest = look.tool("pytest")
     if pytest is not None:
@@ -168,9 +147,7 @@ def _says_pytest(look: Look) -> str | None:
     return None
 
 
-def _pytest(look: Look, runner: str) -> str:
-    if runner:
-        return "pytest -q"
+def _pytest(look: Look) -> str:
     # Nothing is installed from a fresh checkout, so its code must be found where it lies: `python3 -m` adds the
     # root, a `src` folder has to be named.
     options = (look.tool("pytest") or {}).get("ini_options")
@@ -188,11 +165,11 @@ def _says_mypy(look: Look) -> str | None:
 
 
 _LOCKS = {
-    "pnpm-lock.yaml": ("pnpm", "pnpm install --frozen-lockfile"),
-    "yarn.lock": ("yarn", "yarn install --frozen-lockfile"),
-    "bun.lock": ("bun", "bun install --frozen-lockfile"),
-    "bun.lockb": ("bun", "bun install --frozen-lockfile"),
-    "package-lock.json": ("npm", "npm ci"),
+    "pnpm-lock.yaml": "pnpm",
+    "yarn.lock": "yarn",
+    "bun.lock": "bun",
+    "bun.lockb": "bun",
+    "package-lock.json": "npm",
 }
 _SCRIPTS = {
     "test": "test",
@@ -212,16 +189,13 @@ def _node(look: Look) -> Iterator[ProposedCheck]:
         return
     lock = look.first(*_LOCKS)
     named = str(package.get("packageManager", "")).split("@")[0]
-    manager, install = _LOCKS.get(lock or "", (named if named in ("npm", "pnpm", "yarn", "bun") else "npm", ""))
-    needs = bool(package.get("dependencies") or package.get("devDependencies"))
-    first = f"{install} && " if install and needs else ""
-    egress = _lock_hosts(look, lock) if lock and first else ()
+    manager = _LOCKS[lock] if lock else named if named in _LOCKS.values() else "npm"
     for script, name in _SCRIPTS.items():
         command = cast("dict[str, Any]", scripts).get(script)
         # `npm init` writes a test script that always fails.
         if isinstance(command, str) and command.strip() and "no test specified" not in command:
             why = f"package.json has the script {script!r}"
-            yield ProposedCheck(name=name, run=f"{first}{manager} run {script}", why=why, egress=egress)
+            yield ProposedCheck(name=name, run=f"{manager} run {script}", why=why)
 
 
 def _rust(look: Look, commands: Mapping[str, str]) -> Iterator[ProposedCheck]:
@@ -260,14 +234,14 @@ def _unique(checks: Iterable[ProposedCheck]) -> Iterator[ProposedCheck]:
     """One check per name and command. A second language's check gets a name of its own; make only fills gaps."""
     seen: dict[str, str] = {}
     for check in checks:
-        tool = next(programs_of(re.sub(r"^(.*&& |uv run --frozen |poetry run )", "", check.run)), "other")
+        tool = next(programs_of(check.run), "other")
         name = check.name
         if name in seen:
             if tool == "make" or check.run in seen.values():
                 continue
             name = next(n for n in _names(f"{name}-{tool}") if n not in seen)
         seen[name] = check.run
-        yield ProposedCheck(name=name, run=check.run, why=check.why, limit=check.limit, egress=check.egress)
+        yield ProposedCheck(name=name, run=check.run, why=check.why, limit=check.limit)
 
 
 def _names(stem: str) -> Iterator[str]:

@@ -98,37 +98,53 @@ def _notes(look: Look, checks: tuple[ProposedCheck, ...]) -> Iterator[str]:
             "Nothing here says how to check a change. Without a check Overnight proves nothing, so results stay on "
             "branches; add commands under [checks] to let them be merged."
         )
-    runs = " ".join(c.run for c in checks)
-    virtual = look.first(".venv", "venv")
-    if virtual and "python3 -m " in runs:
+    runs = [c.run for c in checks]
+    yield from _python_notes(look, any("python3 -m " in run for run in runs))
+    if any(" run " in f" {run}" for run in runs) and _node_needs(look):
         yield (
-            f"{virtual}/ can't serve the checks: they run in a fresh checkout, and an environment made for this folder "
-            f"would test this folder's code. They use the python3 on your PATH with what is installed for it."
+            "package.json names dependencies, and node_modules/ is not in a fresh checkout. Keep an installed copy "
+            "outside the repository, list it under `[box] tools` in your own settings, and let each check begin with "
+            "`ln -s /THE/COPY/node_modules node_modules && `."
         )
-    if look.has("node_modules") and "install" not in runs and "npm ci" not in runs and "run " in runs:
-        yield "node_modules/ is not part of a fresh checkout. Commit a lock file, so that a check can install from it."
-    if "cargo " in runs and "source = " in look.text("Cargo.lock") and not look.has("vendor"):
-        yield (
-            "Cargo.lock names dependencies. Checks have no network: name your registry's hosts in the checks' `egress`,"
-            " or run `cargo vendor`."
-        )
-    if "go test" in runs and look.text("go.sum").strip() and not look.has("vendor"):
-        yield (
-            "go.sum names dependencies. Checks have no network: name your module proxy's host in the checks' `egress`,"
-            " or run `go mod vendor`."
-        )
+    if any(run.startswith("cargo ") for run in runs) and "source = " in look.text("Cargo.lock"):
+        yield from _vendored(look, "Cargo.lock", "cargo vendor")
+    if any(run.startswith("go ") for run in runs) and look.text("go.sum").strip():
+        yield from _vendored(look, "go.sum", "go mod vendor")
     if look.first(".pre-commit-config.yaml", ".pre-commit-config.yml"):
         yield (
-            "pre-commit fetches its hooks from the network at the first run, so it is not proposed as a whole; hooks "
-            "that are known here are proposed one by one."
-        )
-    if any(c.egress for c in checks):
-        yield (
-            "Some checks install dependencies from the hosts that the lock file names. The machine must allow them: "
-            "list them under `[bounds] egress` in your own configuration."
+            "pre-commit fetches its hooks from the network, so it is not proposed as a whole; hooks that are known here "
+            "are proposed one by one."
         )
     if look.has(".gitmodules"):
         yield "Submodules are not checked out for a task; checks that need their files will fail."
+
+
+def _python_notes(look: Look, used: bool) -> Iterator[str]:
+    if not used:
+        return
+    named = look.first("uv.lock", "poetry.lock", "requirements.txt")
+    virtual = look.first(".venv", "venv")
+    if virtual:
+        yield (
+            f"{virtual}/ can't serve the checks: it is not in a fresh checkout, and an environment made for this folder "
+            f"tests this folder's code."
+        )
+    if virtual or named:
+        yield (
+            f"The checks use the first python3 on their PATH. If they need what {named or 'the project'} installs, make "
+            f"an environment outside the repository, install the dependencies there without the project itself, and list "
+            f"it first under `[box] tools` in your own settings."
+        )
+
+
+def _node_needs(look: Look) -> bool:
+    package = look.json("package.json")
+    return bool(package.get("dependencies") or package.get("devDependencies"))
+
+
+def _vendored(look: Look, name: str, command: str) -> Iterator[str]:
+    if not look.has("vendor"):
+        yield f"{name} names dependencies, and checks have no network: `{command}` puts them into the repository."
 
 
 # -- writing --------------------------------------------------------------------------------------------------
@@ -150,7 +166,7 @@ def render(proposal: Proposal) -> str:
         'agent = "claude"',
         "",
         "# Every check must pass, on exactly the commit that lands. Each runs in a fresh checkout, in a box without",
-        "# network, unless its `egress` names hosts.",
+        "# network. What this folder has besides, such as .venv/ or node_modules/, is not there.",
         "[checks]",
     ]
     for check in proposal.checks:
@@ -184,10 +200,7 @@ def _squeeze(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _check(check: ProposedCheck) -> str:
-    parts = [f"run = {_quote(check.run)}", f"limit = {_quote(check.limit)}"]
-    if check.egress:
-        parts.append(f"egress = [{', '.join(map(_quote, check.egress))}]")
-    return "{ " + ", ".join(parts) + " }"
+    return f"{{ run = {_quote(check.run)}, limit = {_quote(check.limit)} }}"
 
 
 def _quote(text: str) -> str:

@@ -59,8 +59,6 @@ def programs_of(command: str) -> Iterator[str]:
         name = next((w for w in words if not re.match(r"[A-Za-z_]\w*=", w)), "")
         if name and "/" not in name and name not in _BUILTIN:
             yield name
-            if name in ("uv", "poetry") and "run" in words:
-                yield "python3"
 
 
 class _Finder:
