@@ -50,8 +50,12 @@ else
   : > "$OUT/tips"
 fi
 if [ -n "$head" ]; then git read-tree -m "$head" || git read-tree "$head" || exit 11; fi
-git check-ignore -z --stdin < "$NESTED" > "$OUT/ignored"
-git add --all --ignore-errors --pathspec-from-file="$PATHS" --pathspec-file-nul || echo "unread" >&3
+xargs -0 -n 1 sh -c '[ $# = 0 ] || git check-ignore -q -- "./$1" || printf "%s\0" "$1"' sh < "$NESTED" > "$OUT/nested"
+{
+  printf ':(top)\0'
+  xargs -0 -n 1 sh -c '[ $# = 0 ] || printf ":(top,exclude,literal)%s\0" "$1"' sh < "$OUT/nested"
+} > "$OUT/paths"
+git add --all --ignore-errors --pathspec-from-file="$OUT/paths" --pathspec-file-nul || echo "unread" >&3
 tree=$(git write-tree) || exit 12
 echo "tree $tree" >&3
 {
@@ -147,13 +151,13 @@ class Exporter:
         links = await gitlinks(repository, start)
         nested = [path for path in nested if path not in links]
         whole = size < shutil.disk_usage(self._places.state).free
-        _write_pathspecs(given, nested)
+        (given / "nested").write_bytes(b"".join(path + b"\0" for path in nested))
         env = {
             **config_in_environment({**SAFE, "protocol.allow": "never"}),
             "PATH": self._settings.path, "HOME": str(out), "LC_ALL": "C", "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_DIR": str(git), "GIT_WORK_TREE": str(work_tree), "AGENT": str(agent or ""), "BRANCH": branch,
-            "KNOWN": " ".join(known), "OUT": str(out), "NESTED": str(given / "nested"), "PATHS": str(given / "paths"),
+            "KNOWN": " ".join(known), "OUT": str(out), "NESTED": str(given / "nested"),
         }  # fmt: skip
         shown = [str(p) for p in (work_tree, given, *([agent] if agent else []), *repository.stores)]
         spec = BoxSpec(
@@ -161,8 +165,8 @@ class Exporter:
             writable=(str(git), str(out)), readable=tuple(shown),
         )  # fmt: skip
         code = await self._run(spec)
-        ignored = set(_read(out / "ignored").split(b"\0"))
-        return code, out, [path for path in nested if path not in ignored]
+        left_out = set(_read(out / "nested").split(b"\0"))
+        return code, out, [path for path in nested if path in left_out]
 
     async def _run(self, spec: BoxSpec) -> int | None:
         try:
@@ -180,12 +184,6 @@ class Exporter:
 def _tracked_only(script: str) -> str:
     """Where there's no room for a copy of everything, only what git knows already is taken."""
     return script.replace("git add --all", "git add --update").replace('echo "tree', 'echo "full" >&3; echo "tree')
-
-
-def _write_pathspecs(given: Path, nested: Sequence[bytes]) -> None:
-    (given / "nested").write_bytes(b"".join(path + b"\0" for path in nested))
-    excluded = [b":(top,exclude,literal)" + path for path in nested]
-    (given / "paths").write_bytes(b"".join(spec + b"\0" for spec in (b":(top)", *excluded)))
 
 
 async def gitlinks(repository: Repository, commit: str) -> set[bytes]:
