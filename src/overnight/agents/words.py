@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 #: Longest text of an event, in characters.
 LINE = 300
 #: Longest quotation of an agent's last words, in characters.
 SAID = 4000
 
-# Control characters, and the invisible ones that reorder or hide text.
-_HIDDEN = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f"
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
-_CONTROL = re.compile(f"[{_HIDDEN}\ud800-\udfff]")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|.)?")
+_UNUSUAL = re.compile(r"[^ -~\n\t]")
 _BLOCKED = re.compile(r"^[\s>*_`#-]*BLOCKED[*_`]*:[*_`]*[ \t]*(.*)", re.MULTILINE | re.DOTALL)
+
+
+def _shown(match: re.Match[str]) -> str:
+    """A character as it may be shown: hidden, reordering and control characters are dropped, odd spaces are spaces."""
+    char = match[0]
+    if char.isprintable():
+        return char
+    return " " if char.isspace() else "" if unicodedata.category(char) in ("Cc", "Cf") else "\ufffd"
 
 
 def plain(text: str) -> str:
     """The text without terminal escapes and invisible characters; line ends and tabs stay."""
-    return _CONTROL.sub("", _ESCAPE.sub("", text.replace("\r\n", "\n")))
+    return _UNUSUAL.sub(_shown, _ESCAPE.sub("", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str, limit: int = LINE) -> str:
