@@ -9,10 +9,16 @@ from typing import Any
 
 from overnight.durable.desk import Desk
 from overnight.durable.journal import Journal
-from overnight.durable.wire import NAME, error_from_json, short_path
-from overnight.errors import AlreadyRunning, DaemonUnreachable
+from overnight.durable.wire import MAX_LINE, NAME, error_from_json, short_path
+from overnight.errors import AlreadyRunning, BadInput, DaemonUnreachable, StateNotWritable
 
 TIMEOUT_S = 10.0
+#: How often the way in is tried while another process starts or ends.
+RETRY_S = 0.02
+
+
+class NobodyAnswers(ConnectionError):
+    """No daemon was reached: nothing was asked, asking again is harmless."""
 
 
 class Client:
@@ -22,20 +28,17 @@ class Client:
         self.home, self._actor = home, actor
 
     def call(self, verb: str, **arguments: Any) -> Any:
-        """Raises whatever the verb raises; DaemonUnreachable when a daemon holds the lock but does not answer."""
+        """Raises whatever the verb raises; DaemonUnreachable when a daemon holds the lock but does not answer.
+
+        A daemon that ends while it is asked is not asked again: nobody knows whether it did it.
+        """
         arguments["actor"] = self._actor
         try:
-            return self._ask(verb, arguments)
-        except (FileNotFoundError, ConnectionRefusedError):
-            pass
-        try:
-            journal = Journal(self.home)
+            return self._ask_or_do(verb, arguments)
         except AlreadyRunning as running:
-            return self._once_more(verb, arguments, running)
-        try:
-            return Desk(journal).call(verb, arguments)
-        finally:
-            journal.close()
+            return self._keep_trying(verb, arguments, running)
+        except OSError as error:
+            raise DaemonUnreachable(path=self.home / NAME) from error
 
     def running(self) -> dict[str, Any] | None:
         """What the daemon says of itself; None when none answers."""
@@ -51,39 +54,55 @@ class Client:
         except OSError as error:
             raise DaemonUnreachable(path=self.home / NAME) from error
 
-    def _once_more(self, verb: str, arguments: dict[str, Any], running: AlreadyRunning) -> Any:
-        """Somebody took the lock between the two looks: a daemon that starts, or another client that is soon done."""
+    def _ask_or_do(self, verb: str, arguments: dict[str, Any]) -> Any:
+        """Raises AlreadyRunning when somebody took the lock between the two looks."""
+        try:
+            return self._ask(verb, arguments)
+        except NobodyAnswers:
+            journal = Journal(self.home)
+        try:
+            return Desk(journal).call(verb, arguments)
+        finally:
+            journal.close()
+
+    def _keep_trying(self, verb: str, arguments: dict[str, Any], running: AlreadyRunning) -> Any:
+        """Who has the lock is a daemon that starts or ends, or another client that is soon done."""
         from time import monotonic, sleep
 
         until = monotonic() + TIMEOUT_S
         while monotonic() < until:
+            sleep(RETRY_S)
             try:
-                return self._ask(verb, arguments)
-            except (FileNotFoundError, ConnectionRefusedError):
-                sleep(0.02)
-            try:
-                journal = Journal(self.home)
+                return self._ask_or_do(verb, arguments)
             except AlreadyRunning:
                 continue
-            try:
-                return Desk(journal).call(verb, arguments)
-            finally:
-                journal.close()
+            except OSError as error:
+                raise DaemonUnreachable(path=self.home / NAME) from error
         raise DaemonUnreachable(path=self.home / NAME) from running
 
     def _ask(self, verb: str, arguments: dict[str, Any]) -> Any:
-        if not self.home.is_dir():
-            raise FileNotFoundError(self.home)
+        """Raises NobodyAnswers before anything was sent, another OSError when the answer did not come."""
+        line = json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n"
+        if len(line) > MAX_LINE:
+            raise BadInput(problem=f"This is larger than the {MAX_LINE >> 20} MiB that may be handed over at once.")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(TIMEOUT_S)
-            with short_path(self.home) as path:
-                link.connect(path)
-            link.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
+            try:
+                with short_path(self.home) as path:
+                    link.connect(path)
+            except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+                raise NobodyAnswers(self.home) from error
+            except PermissionError as error:
+                raise StateNotWritable(path=self.home, reason=error.strerror) from error
+            link.sendall(line)
             with link.makefile("rb") as answers:
-                line = answers.readline()
-        if not line:
-            raise ConnectionRefusedError("the daemon ended while it was asked")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise error_from_json(answer)
-        return answer["ok"]
+                answer = answers.readline()
+        if not answer.endswith(b"\n"):
+            raise ConnectionResetError("the daemon ended while it was asked")
+        return _open(json.loads(answer))
+
+
+def _open(answer: dict[str, Any]) -> Any:
+    if "error" in answer:
+        raise error_from_json(answer)
+    return answer["ok"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 #: The system clock may jump (suspend, time synchronisation) while a timer runs: look again at least this often.
@@ -26,18 +27,20 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock."""
 
+    def __init__(self, time: Callable[[], float] = time.time, look_again_s: float = LOOK_AGAIN_S) -> None:
+        self._time, self._look_again_s = time, look_again_s
+
     def now(self) -> float:
-        return time.time()
+        return self._time()
 
     async def wait(self, event: asyncio.Event, until: float | None) -> None:
         while not event.is_set():
-            left = LOOK_AGAIN_S if until is None else until - time.time()
-            if left <= 0:
+            left = None if until is None else until - self._time()
+            if left is not None and left <= 0:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), min(left, LOOK_AGAIN_S))
-            if until is None and not event.is_set():
-                continue
+                async with asyncio.timeout(None if left is None else min(left, self._look_again_s)):
+                    await event.wait()
 
 
 class ManualClock:

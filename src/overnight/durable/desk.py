@@ -6,6 +6,7 @@ The daemon serves it over its socket; where no daemon runs, the client takes the
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from overnight.durable import pools
 from overnight.durable.engine import make_ready
 from overnight.durable.flow import RELEASE
 from overnight.durable.journal import Journal
-from overnight.errors import BadInput, BadState, UnknownTask
+from overnight.errors import BadInput, BadState, StateNotWritable, UnknownTask
 
+#: From the mildest on: a later one is never weakened by an earlier one.
 WANTS = ("pause", "stop", "cancel")
 
 
@@ -29,7 +31,7 @@ class Desk:
         self.journal, self._wake = journal, wake
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Any:
-        """Do one verb. Raises OvernightError."""
+        """Do one verb. Raises OvernightError; StateNotWritable says that nothing was changed."""
         method = getattr(self, f"do_{verb}", None)
         if method is None:
             raise BadInput(
@@ -37,6 +39,8 @@ class Desk:
             )
         try:
             return method(**arguments)
+        except sqlite3.Error as error:
+            raise StateNotWritable(path=self.journal.home, reason=error) from error
         finally:
             self._wake()
 
@@ -91,7 +95,7 @@ class Desk:
                 raise BadState(
                     task=task, state=row["phase"], verb=want, next=f"`overnight retry {task}` starts it anew."
                 )
-            if row["want"] != "cancel":  # a cancel is not taken back by a pause
+            if row["want"] is None or WANTS.index(want) > WANTS.index(row["want"]):
                 self.journal.db.execute("UPDATE task SET want = ? WHERE id = ?", (want, task))
             self.journal.tell(f"want.{want}", task=task, actor=actor)
 
@@ -128,6 +132,8 @@ class Desk:
             sql = "UPDATE task SET life = ?, state = 'ready', phase = ?, output = NULL, faults = 0, updated = ? WHERE id = ?"
             self.journal.db.execute(sql, (life, phase, self.journal.clock.now(), task))
             pools.release(self.journal, task)
+            # what was said to the old life and not heard is not meant for the new one
+            self.journal.db.execute("UPDATE signal SET step = 'ended' WHERE task = ? AND step IS NULL", (task,))
             self.journal.tell("task.retried", task=task, actor=actor, life=life)
         return life
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from overnight.durable import pools
-from overnight.durable.flow import Finish, Park, Story, paused
-from overnight.durable.journal import Journal
+from overnight.durable.flow import Cancelled, Finish, Lost, Park, Story, paused
+from overnight.durable.journal import Journal, printable
 from overnight.durable.pools import Pool
 from overnight.missions.codec import encode
 from overnight.missions.hold import Held, Hold, HoldReason
@@ -21,6 +23,8 @@ Flow = Callable[[Story], Awaitable[Finish]]
 START_AT_ONCE = 200
 #: An unexpected failure is tried again by itself after 30 s, 2 min, 8 min; then it waits for a person.
 FAULT_RETRIES, FAULT_BASE_S = 3, 30.0
+#: A step that says it can't be done now is asked again no sooner than this, whatever time it named.
+HOLD_FLOOR_S = 1.0
 
 
 class Engine:
@@ -31,19 +35,21 @@ class Engine:
         self.live: dict[str, asyncio.Task[None]] = {}
         self.stories: dict[str, Story] = {}
         self.closing = False
-        self._wake = asyncio.Event()
+        self._wake, self._quiet = asyncio.Event(), asyncio.Event()
         self._broken: BaseException | None = None
-        self._interrupts: set[asyncio.Task[None]] = set()
+        self._interrupts: dict[Story, asyncio.Task[None]] = {}
 
     def poke(self) -> None:
         """Something changed: look again."""
         self._wake.set()
+        self._quiet.clear()
 
     # -- life -----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Drive until `close`, or until the journal can't be written: then its error is raised, nothing is lost."""
         try:
+            self._free_from_unknown_pools()
             while not self.closing:
                 self._wake.clear()
                 more = self._turn()
@@ -51,10 +57,23 @@ class Engine:
                     raise self._broken
                 if more:
                     await asyncio.sleep(0)
-                else:
-                    await self.journal.clock.wait(self._wake, self._next_timer())
+                    continue
+                if not self.live:
+                    self._quiet.set()
+                await self.journal.clock.wait(self._wake, self._next_timer())
+                self._quiet.clear()
         finally:
             await self._let_go()
+
+    async def idle(self) -> None:
+        """Return once nothing goes on by itself: every task has ended or waits for something that is not there. Also
+        returns when `run` has ended."""
+        while not self.closing:
+            await self._quiet.wait()
+            until = None if self.closing else self._next_timer()
+            if self._quiet.is_set() and (until is None or until > self.journal.clock.now()):
+                return
+            await asyncio.sleep(0)  # a timer has come, `run` is about to see it
 
     def close(self) -> None:
         """Stop driving. Coroutines are dropped as a crash would drop them; the journal knows the rest."""
@@ -63,10 +82,11 @@ class Engine:
 
     async def _let_go(self) -> None:
         self.closing = True
-        pending = [*self.live.values(), *self._interrupts]
+        pending = [*self.live.values(), *self._interrupts.values()]
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+        self._quiet.set()
 
     def _turn(self) -> bool:
         """One look at everything. True when there may be more to start at once."""
@@ -84,30 +104,56 @@ class Engine:
         return "pause-lane" if self.journal.get("pause", lane) is not None else None
 
     def _heed_wants(self) -> None:
-        sql = "SELECT id, want FROM task WHERE want IS NOT NULL AND state != 'done' AND wait_for IS NOT 'unwinding'"
+        # what unwinds was told already: a cancel is delivered once
+        sql = "SELECT id, want FROM task WHERE want IS NOT NULL AND state != 'done' AND unwinding = 0"
         rows = self.journal.db.execute(sql).fetchall()
         for row in rows:
             story = self.stories.get(row["id"])
             if story is None:
                 apply_want(self.journal, row["id"])
-            elif row["want"] in ("stop", "cancel"):
-                self._interrupt(story)
+            elif row["want"] in ("stop", "cancel") and story not in self._interrupts:
+                task = asyncio.create_task(self._interrupt(story))
+                self._interrupts[story] = task
 
-    def _interrupt(self, story: Story) -> None:
-        task = asyncio.create_task(story.interrupt())
-        self._interrupts.add(task)
-        task.add_done_callback(self._interrupts.discard)
+    async def _interrupt(self, story: Story) -> None:
+        """End the step under way. A stop that fails is tried again while the step goes on and the wish stands."""
+        try:
+            while not await self._told(story):
+                await self.journal.clock.wait(asyncio.Event(), self.journal.clock.now() + FAULT_BASE_S)
+                if self.stories.get(story.id) is not story or not self._wants_end(story.id):
+                    return
+        except sqlite3.Error as error:
+            self._break(error)
+        finally:
+            del self._interrupts[story]
+
+    async def _told(self, story: Story) -> bool:
+        try:
+            await story.interrupt()
+        except Exception as error:  # whatever keeps one agent from being stopped must not keep others from running
+            if not self.closing:
+                with self.journal.tx("stop failed"):
+                    self.journal.tell("step.stop-failed", task=story.id, why=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _wants_end(self, task: str) -> bool:
+        row = self.journal.db.execute("SELECT want FROM task WHERE id = ?", (task,)).fetchone()
+        return row is not None and row["want"] in ("stop", "cancel")
 
     # -- timers and slots -----------------------------------------------------------------------------------
 
     def _next_timer(self) -> float | None:
-        row = self.journal.db.execute("SELECT min(wake_at) AS at FROM task WHERE wake_at IS NOT NULL").fetchone()
+        row = self.journal.db.execute(
+            "SELECT min(wake_at) AS at FROM task WHERE wake_at IS NOT NULL AND state = 'waiting'"
+        ).fetchone()
         opens = (pools.rate_opens(self.journal, name, pool) for name, pool in self.pools.items())
         return min((at for at in (row["at"], *opens) if at is not None), default=None)
 
     def _ring_timers(self) -> None:
         now = self.journal.clock.now()
-        due = self.journal.db.execute("SELECT id FROM task WHERE wake_at <= ? ORDER BY wake_at", (now,)).fetchall()
+        sql = "SELECT id FROM task WHERE wake_at <= ? AND state = 'waiting' ORDER BY wake_at"
+        due = self.journal.db.execute(sql, (now,)).fetchall()
         if due:
             with self.journal.tx("timers"):
                 for row in due:
@@ -115,13 +161,15 @@ class Engine:
 
     def grant_now(self, task: str, pool: str, key: str) -> bool:
         """Give a live task its slot at once, if there is room and nobody waits for one."""
+        if (limits := self.pools.get(pool)) is None:
+            raise LookupError(f"no pool is called {pool!r}; known: {', '.join(sorted(self.pools))}")
         waiting = "SELECT 1 FROM task WHERE need_pool = ? LIMIT 1"
         if self.journal.db.execute(waiting, (pool,)).fetchone():
             return False
-        limits = self.pools[pool]
         if not pools.room(self.journal, pool, limits) or not pools.room_for_key(self.journal, pool, limits, key):
             return False
         with self.journal.tx("grant"):
+            pools.release(self.journal, task)  # one of a block that it had finished when it was killed
             pools.grant(self.journal, task, pool, key)
         return True
 
@@ -136,6 +184,15 @@ class Engine:
                     ready = "UPDATE task SET state = 'ready', wait_for = NULL, need_pool = NULL, need_key = NULL WHERE id = ?"
                     self.journal.db.execute(ready, (row["id"],))
 
+    def _free_from_unknown_pools(self) -> None:
+        """Whoever waits for a pool that is no more would wait for ever: its flow runs and says what it needs now."""
+        sql = "SELECT id FROM task WHERE need_pool IS NOT NULL AND need_pool NOT IN (SELECT value FROM json_each(?))"
+        rows = self.journal.db.execute(sql, (json.dumps(list(self.pools)),)).fetchall()
+        if rows:
+            with self.journal.tx("unknown pools"):
+                for row in rows:
+                    make_ready(self.journal, row["id"], "its pool is gone")
+
     def _paused_lanes(self) -> frozenset[str] | None:
         """Lanes that get no slots; None when nobody does."""
         keys = frozenset(r["key"] for r in self.journal.db.execute("SELECT key FROM record WHERE kind = 'pause'"))
@@ -144,67 +201,99 @@ class Engine:
     # -- driving --------------------------------------------------------------------------------------------
 
     def _start_ready(self) -> bool:
-        sql = "SELECT * FROM task WHERE state = 'ready' ORDER BY priority DESC, created, id"
-        rows = [r for r in self.journal.db.execute(sql) if r["id"] not in self.live][: START_AT_ONCE + 1]
-        for row in rows[:START_AT_ONCE]:
-            self.live[row["id"]] = asyncio.create_task(self._drive(row), name=row["id"])
-        return len(rows) > START_AT_ONCE
+        sql = "SELECT id FROM task WHERE state = 'ready' ORDER BY priority DESC, created, id LIMIT ?"
+        ready = self.journal.db.execute(sql, (len(self.live) + START_AT_ONCE + 1,)).fetchall()
+        new = [row["id"] for row in ready if row["id"] not in self.live]
+        for task in new[:START_AT_ONCE]:
+            row = self.journal.db.execute("SELECT * FROM task WHERE id = ?", (task,)).fetchone()
+            story = self.stories[task] = Story(self, row)
+            self.live[task] = asyncio.create_task(self._drive(story, row["flow"]), name=task)
+        return len(new) > START_AT_ONCE
 
-    async def _drive(self, row: sqlite3.Row) -> None:
-        story = self.stories[row["id"]] = Story(self, row)
+    async def _drive(self, story: Story, flow: str) -> None:
         try:
-            await self._advance(story, row["flow"])
-        except sqlite3.Error as error:
-            self._broken = error
+            await self._advance(story, flow)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # the journal failed, or worse: nobody goes on as if nothing were
+            self._break(error.__cause__ or error if isinstance(error, Lost) else error)
         finally:
             del self.live[story.id], self.stories[story.id]
-            self._wake.set()
+            self.poke()
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = self._broken or error
+        self.poke()
 
     async def _advance(self, story: Story, flow: str) -> None:
+        outcome: Any
         try:
-            finish = await self.flows[flow](story)
-        except Park as park:
-            self._park(story, park)
-        except Held as held:
-            hold = held.hold
-            self._park(story, Park("hold", until=hold.until, hold=hold))
+            outcome = await self._flow(flow)(story)
+        except (Park, Exception, asyncio.CancelledError) as raised:  # one task's failure must not take others down
+            outcome = raised
+        if self.closing:  # it was dropped, as a crash would have: nothing more is written
+            return
+        if isinstance(story.over, Lost):
+            raise story.over
+        try:
+            self._settle(story, story.over or outcome)
         except sqlite3.Error:
             raise
-        except Exception as error:  # an unforeseen failure must not take the other tasks down
+        except Exception as error:  # such as a value that has no JSON form
             self._fault(story, error)
-        else:
-            self._end(story, finish)
+
+    def _flow(self, name: str) -> Flow:
+        if (flow := self.flows.get(name)) is None:
+            raise LookupError(f"no flow is called {name!r}; known: {', '.join(sorted(self.flows))}")
+        return flow
+
+    def _settle(self, story: Story, outcome: Any) -> None:
+        """Journal how a coroutine ended: what it returned or raised."""
+        match outcome:
+            case Finish():
+                self._end(story, outcome)
+            case Park():
+                self._park(story, outcome)
+            case Held(hold=hold):
+                soonest = self.journal.clock.now() + HOLD_FLOOR_S
+                self._park(
+                    story, Park("hold", until=None if hold.until is None else max(hold.until, soonest), hold=hold)
+                )
+            case Cancelled():
+                self._end(story, Finish("cancelled", "a person cancelled it", None))
+            case asyncio.CancelledError() if story.dropped:
+                pass  # the person took it back before it was heeded: it is still ready, and driven anew
+            case BaseException():
+                self._fault(story, outcome)
+            case _:
+                self._fault(story, TypeError(f"its flow returned {outcome!r}, not a Finish"))
 
     def _park(self, story: Story, park: Park) -> None:
-        db, hold = self.journal.db, park.hold
+        db, hold, now = self.journal.db, park.hold, self.journal.clock.now()
         pool, key = park.need or (None, None)
-        # a cancelled task that waits in its clean-up is not cancelled once more
-        wait_for = "unwinding" if story.unwinding else park.wait_for
         with self.journal.tx(f"park {park.wait_for}"):
             pools.release(self.journal, story.id)
             db.execute(
                 "UPDATE task SET state = 'waiting', phase = ?, wait_for = ?, wake_at = ?, hold = ?, need_pool = ?, need_key = ?, "
-                "updated = ? WHERE id = ?",
-                (story.here, wait_for, park.until, encode(hold).decode() if hold else None, pool, key,
-                 self.journal.clock.now(), story.id),
+                "unwinding = ?, updated = ? WHERE id = ?",
+                (story.here, park.wait_for, park.until, encode(hold).decode() if hold else None, pool, key,
+                 int(story.unwinding), now, story.id),
             )  # fmt: skip
+            story.tell_phase()
             if hold is not None:
                 self.journal.tell("task.held", task=story.id, why=f"{hold.reason}: {hold.why}", until=hold.until)
-            if park.wait_for == "pause":
+            if park.came():  # while we were parking
+                make_ready(self.journal, story.id, "it came meanwhile")
+            elif park.wait_for == "pause":
                 db.execute("UPDATE task SET want = NULL WHERE id = ? AND want != 'cancel'", (story.id,))
-            name = park.wait_for.removeprefix("signal ")
-            inbox = "SELECT 1 FROM signal WHERE task = ? AND name = ? AND step IS NULL"
-            if db.execute(inbox, (story.id, name)).fetchone():  # it came while we were parking
-                make_ready(self.journal, story.id, "answered")
 
-    def _fault(self, story: Story, error: Exception) -> None:
+    def _fault(self, story: Story, error: BaseException) -> None:
         faults = self.journal.db.execute("SELECT faults FROM task WHERE id = ?", (story.id,)).fetchone()["faults"]
         wait = FAULT_BASE_S * 4**faults if faults < FAULT_RETRIES else None
         how = f"tried again in {show_duration(wait)}" if wait else f"`overnight resume {story.id}`"
-        why = f"{type(error).__name__}: {error}"
-        hold = Hold(
-            reason=HoldReason.FAULT, why=why, releases_on=how, until=self.journal.clock.now() + wait if wait else None
-        )
+        why = printable(f"{type(error).__name__}: {error}")
+        until = self.journal.clock.now() + wait if wait else None
+        hold = Hold(reason=HoldReason.FAULT, why=why, releases_on=how, until=until)
         with self.journal.tx("fault"):
             self.journal.db.execute("UPDATE task SET faults = faults + 1 WHERE id = ?", (story.id,))
             trace = "".join(traceback.format_exception(error))
@@ -217,7 +306,7 @@ class Engine:
             pools.release(self.journal, story.id)
             self.journal.db.execute(
                 "UPDATE task SET state = 'done', phase = ?, output = ?, want = NULL, hold = NULL, wait_for = NULL, wake_at = NULL, "
-                "need_pool = NULL, need_key = NULL, updated = ? WHERE id = ?",
+                "need_pool = NULL, need_key = NULL, unwinding = 0, updated = ? WHERE id = ?",
                 (finish.phase, encode(finish.value).decode(), now, story.id),
             )
             self.journal.tell("task.ended", task=story.id, why=finish.why, phase=finish.phase)
@@ -241,16 +330,18 @@ def make_ready(journal: Journal, task: str, why: str) -> None:
 
 def apply_want(journal: Journal, task: str) -> None:
     """Make a person's wish true for a task that nobody is driving."""
-    row = journal.db.execute("SELECT state, want, wait_for FROM task WHERE id = ?", (task,)).fetchone()
+    row = journal.db.execute("SELECT state, want FROM task WHERE id = ?", (task,)).fetchone()
+    if row["want"] == "cancel":  # stays, so that its next step hears of it
+        if row["state"] == "waiting":
+            with journal.tx("want cancel"):
+                make_ready(journal, task, "cancelled")
+        return
+    hold = paused(f"`overnight resume {task}`")
     with journal.tx(f"want {row['want']}"):
-        if row["want"] == "cancel":
-            make_ready(journal, task, "cancelled")
-        else:
-            hold = paused(f"`overnight resume {task}`")
-            pools.release(journal, task)
-            sql = (
-                "UPDATE task SET state = 'waiting', want = NULL, wait_for = 'pause', wake_at = NULL, hold = ?, need_pool = NULL, "
-                "need_key = NULL, updated = ? WHERE id = ?"
-            )
-            journal.db.execute(sql, (encode(hold).decode(), journal.clock.now(), task))
-            journal.tell("task.held", task=task, why=f"{hold.reason}: {hold.why}")
+        pools.release(journal, task)
+        sql = (
+            "UPDATE task SET state = 'waiting', want = NULL, wait_for = 'pause', wake_at = NULL, hold = ?, need_pool = NULL, "
+            "need_key = NULL, updated = ? WHERE id = ?"
+        )
+        journal.db.execute(sql, (encode(hold).decode(), journal.clock.now(), task))
+        journal.tell("task.held", task=task, why=f"{hold.reason}: {hold.why}")

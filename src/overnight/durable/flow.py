@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator
-from functools import cache
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
+from weakref import WeakKeyDictionary
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 
 from overnight.durable import pools
 from overnight.missions.codec import decode, encode
@@ -52,23 +53,34 @@ class Park(BaseException):
         until: float | None = None,
         hold: Hold | None = None,
         need: tuple[str, str] | None = None,
+        came: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.wait_for, self.until, self.hold, self.need = wait_for, until, hold, need
+        """came is asked while the park is committed: whether what is waited for is there by now."""
+        self.wait_for, self.until, self.hold, self.need, self.came = wait_for, until, hold, need, came
         super().__init__(wait_for)
 
 
-@cache
-def _returns(fn: Callable[..., Any]) -> Any:
-    """The type that a step's function is annotated to return: what its recorded outcome is read back as."""
-    hints = get_type_hints(fn)
-    if "return" not in hints:
-        raise TypeError(f"{fn!r} must say what it returns: its outcome is read back from the journal")
-    return hints["return"]
+class Lost(BaseException):
+    """The journal failed under a flow, its error is the cause. Not an Exception: no flow may take it for a failed
+    step and go another way."""
+
+
+_returned: WeakKeyDictionary[Callable[..., Any], Any] = WeakKeyDictionary()
 
 
 def returns(fn: Callable[..., Any]) -> Any:
-    """See `_returns`; bound methods share their function's entry."""
-    return _returns(getattr(fn, "__func__", fn))
+    """The type that a step's function is annotated to return: what its recorded outcome is read back as."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    fn = getattr(fn, "__func__", fn)  # bound methods share their function's entry
+    if not hasattr(fn, "__code__"):
+        fn = type(fn).__call__
+    if fn not in _returned:
+        hints = get_type_hints(fn)
+        if "return" not in hints:
+            raise TypeError(f"{fn!r} must say what it returns: its outcome is read back from the journal")
+        _returned[fn] = hints["return"]
+    return _returned[fn]
 
 
 class Story:
@@ -88,7 +100,15 @@ class Story:
         }
         self._used: set[str] = set()
         self._slot: tuple[str, str] | None = None
+        self._slot_used = False
+        self._finishing = False
+        #: Its cancel was delivered, or comes too late: what runs now runs to its end.
         self.unwinding = False
+        #: A step under way was dropped in mid-way because a person said so.
+        self.dropped = False
+        #: How the coroutine ended, once it did: a flow that catches that gets it again.
+        self.over: Park | Lost | None = None
+        self._told: asyncio.Future[Any] | None = None
         self._work: asyncio.Future[Any] | None = None
         self._stop: Callable[[], Awaitable[None]] | None = None
         self._cancellable = False
@@ -104,24 +124,38 @@ class Story:
         kind = self._claim(name, returns(fn))
         if name in self._done:
             return decode(self._done[name], kind)
-        self._boundary()
-        self._take_slot()
-        self._say_phase()
+        with self._journaling():
+            self._boundary()
+            self._take_slot()
+            self._say_phase()
         started = self._journal.clock.now()
-        value = await self._perform(fn(*args, **kwargs))
+        value = await self._perform(name, fn(*args, **kwargs))
         output = encode(value).decode()
-        with self._journal.tx(f"step {name}"):
+        seconds = round(self._journal.clock.now() - started, 3)
+        with self._journaling(f"step {name}"):
             self._record(name, output, started)
-            self._journal.tell(
-                "step.done", task=self.id, why=name, seconds=round(self._journal.clock.now() - started, 3)
-            )
+            self._journal.tell("step.done", task=self.id, why=name, seconds=seconds)
         return decode(output, kind)
 
     def _claim(self, name: str, kind: Any) -> Any:
+        if self._engine.closing:
+            raise asyncio.CancelledError
+        if self.over is not None:
+            raise self.over
         if name in self._used:
             raise ValueError(f"two steps of {self.id} are called {name!r}: a name answers for one step only")
         self._used.add(name)
         return kind
+
+    @contextlib.contextmanager
+    def _journaling(self, label: str | None = None) -> Generator[None]:
+        """Talk to the journal, in one transaction if a label is given. Raises Lost when it fails."""
+        try:
+            with self._journal.tx(label) if label else contextlib.nullcontext():
+                yield
+        except sqlite3.Error as error:
+            self.over = Lost()
+            raise self.over from error
 
     def _record(self, name: str, output: str, started: float) -> None:
         row = (self.id, self.life, name, output, started, self._journal.clock.now())
@@ -129,62 +163,104 @@ class Story:
         self._journal.db.execute("UPDATE task SET faults = 0, updated = ? WHERE id = ?", (row[5], self.id))
         self._done[name] = output
 
-    async def _perform(self, work: Awaitable[T]) -> T:
+    async def _perform(self, name: str, work: Awaitable[T]) -> T:
         self._work = asyncio.ensure_future(work)
         try:
-            return await self._work
+            value = await self._work
         except asyncio.CancelledError:
-            if self._engine.closing or not self._work.cancelled():
-                raise
-            self._boundary()
+            if not self._engine.closing and self._work.cancelled():
+                with self._journaling():
+                    self._boundary()
+                if not self.dropped:
+                    raise RuntimeError(f"step {name!r} was cancelled, by nobody that we know of") from None
             raise
+        except sqlite3.Error as error:  # of a database of its own: not to be taken for the journal's
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
         finally:
             self._work = None
+        if self._engine.closing:  # whatever it made of being cancelled is not its outcome
+            raise asyncio.CancelledError
+        return value
+
+    def _park(self, wait_for: str, **how: Any) -> NoReturn:
+        self.over = Park(wait_for, **how)
+        raise self.over
+
+    def _want(self) -> str | None:
+        return self._journal.db.execute("SELECT want FROM task WHERE id = ?", (self.id,)).fetchone()["want"]
 
     def _boundary(self) -> None:
         """Between steps: the place where pauses and cancels take effect."""
-        want = self._journal.db.execute("SELECT want FROM task WHERE id = ?", (self.id,)).fetchone()["want"]
-        if self.unwinding:
+        if self.unwinding or self._past_return():
             return
+        want = self._want()
         if want == "cancel":
             self.unwinding = True
             raise Cancelled
         if want is not None:
-            raise Park("pause", hold=paused(f"`overnight resume {self.id}`"))
+            self._park("pause", hold=paused(f"`overnight resume {self.id}`"), came=lambda: self._want() is None)
         if scope := self._engine.pause_on(self.lane):
-            raise Park(
-                scope,
-                hold=paused("`overnight resume`" if scope == "pause-all" else f"`overnight resume --repo {self.lane}`"),
-            )
+            how = "`overnight resume`" if scope == "pause-all" else f"`overnight resume --repo {self.lane}`"
+            self._park(scope, hold=paused(how), came=lambda: self._engine.pause_on(self.lane) != scope)
 
     # -- being stopped --------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def stopped_by(self, stop: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> Generator[None]:
         """A step inside that is under way when the person says stop or cancel is ended by calling `stop`."""
-        self._stop = lambda: stop(*args, **kwargs)
+        outer, self._stop = self._stop, lambda: stop(*args, **kwargs)
         try:
             yield
         finally:
-            self._stop = None
+            self._stop = outer
 
     @contextlib.contextmanager
     def cancellable(self) -> Generator[None]:
         """A step inside may be dropped in mid-way when the person says stop or cancel. Others are let finish."""
-        self._cancellable = True
+        outer, self._cancellable = self._cancellable, True
         try:
             yield
         finally:
-            self._cancellable = False
+            self._cancellable = outer
+
+    def past_cancel(self) -> None:
+        """From here on a pause, stop or cancel comes too late: what is left is done to its end."""
+        self.unwinding = True
+
+    @contextlib.contextmanager
+    def to_the_end(self) -> Generator[None]:
+        """A step inside may have been done by a process that was killed before it could say so. While the task holds
+        the slot around it, neither a pause nor a cancel comes between: the step runs and looks. One that parked by a
+        hold was not done and gave its slot back; then they do."""
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
+
+    def settled(self) -> None:
+        """The outcome stands: from here on a pause or a cancel comes too late."""
+        self.unwinding = True
+
+    def _past_return(self) -> bool:
+        return self._finishing and self._slot is not None and pools.holds(self._journal, self.id, *self._slot)
 
     async def interrupt(self) -> None:
-        """Called by the engine when the person wants the step under way to end."""
-        if self._work is None or self.unwinding:
+        """Called by the engine when the person wants the step under way to end. Each step is told once; one whose
+        `stop` raises may be told again."""
+        work = self._work
+        if work is None or work is self._told or self.unwinding:
             return
+        self._told = work
         if self._stop is not None:
-            await self._stop()
+            try:
+                await self._stop()
+            except BaseException:
+                self._told = None
+                raise
         elif self._cancellable:
-            self._work.cancel()
+            self.dropped = True
+            work.cancel()
 
     # -- slots ----------------------------------------------------------------------------------------------
 
@@ -194,7 +270,7 @@ class Story:
         end of the block or when the task parks. Not nested."""
         if self._slot is not None:
             raise ValueError("slots do not nest: two tasks could wait for each other")
-        self._slot = (pool, key)
+        self._slot, self._slot_used = (pool, key), False
         try:
             yield
         except Exception:
@@ -206,16 +282,21 @@ class Story:
             self._slot = None
 
     def _take_slot(self) -> None:
+        self._slot_used = True
         if self._slot is None or pools.holds(self._journal, self.id, *self._slot):
             return
         if not self._engine.grant_now(self.id, *self._slot):
-            raise Park("slot", need=self._slot)
+            self._park("slot", need=self._slot)
 
     def _give_back(self) -> None:
-        if self._slot is not None and pools.holds(self._journal, self.id, *self._slot):
-            with self._journal.tx("release"):
-                pools.release(self._journal, self.id)
-            self._engine.poke()
+        """A block whose steps were all finished before used no slot: what is held was granted for a later one."""
+        if self._slot is None or not self._slot_used or self._engine.closing or self.over is not None:
+            return
+        with self._journaling():
+            if pools.holds(self._journal, self.id, *self._slot):
+                with self._journal.tx("release"):
+                    pools.release(self._journal, self.id)
+                self._engine.poke()
 
     # -- saying where it is ---------------------------------------------------------------------------------
 
@@ -227,8 +308,13 @@ class Story:
         if self.here != self._phase:
             with self._journal.tx(f"phase {self.here}"):
                 self._journal.db.execute("UPDATE task SET phase = ? WHERE id = ?", (self.here, self.id))
-                self._journal.tell("task.phase", task=self.id, why=self.here)
+                self.tell_phase()
             self._phase = self.here
+
+    def tell_phase(self) -> None:
+        """Put a new phase on record, inside a transaction that sets it."""
+        if self.here != self._phase:
+            self._journal.tell("task.phase", task=self.id, why=self.here)
 
     # -- waiting --------------------------------------------------------------------------------------------
 
@@ -241,26 +327,44 @@ class Story:
         """
         step = f"signal {key or name}"
         self._claim(step, kind)
-        if step in self._done:
-            return None if self._done[step] == "null" else decode(self._done[step], kind)
-        self._boundary()
-        sql = "SELECT id, payload FROM signal WHERE task = ? AND name = ? AND step IS NULL ORDER BY id LIMIT 1"
-        row = self._journal.db.execute(sql, (self.id, name)).fetchone()
-        if row is not None:
-            return decode(self._answer(step, row["payload"], row["id"]), kind)
+        if step not in self._done:
+            with self._journaling():
+                self._boundary()
+                self._await_signal(step, name, kind, hold, timeout)
+        return None if self._done[step] == "null" else decode(self._done[step], kind)
+
+    def _await_signal(self, step: str, name: str, kind: Any, hold: Hold | None, timeout: float | None) -> None:
+        """Record the answer, or park."""
+        while (row := self._inbox(name)) is not None:
+            try:
+                decode(row["payload"], kind)
+            except MsgspecError as error:
+                self._refuse(row["id"], step, error)
+            else:
+                self._answer(step, row["payload"], "signal.taken", row["id"])
+                return
         until = None if timeout is None else self._deadline(step, timeout)
         if until is not None and self._journal.clock.now() >= until:
-            self._answer(step, "null", None)
-            return None
-        raise Park(f"signal {name}", until=until, hold=hold)
+            self._answer(step, "null", "signal.timeout")
+            return
+        self._park(f"signal {name}", until=until, hold=hold, came=lambda: self._inbox(name) is not None)
 
-    def _answer(self, step: str, payload: str, signal: int | None) -> str:
+    def _inbox(self, name: str) -> sqlite3.Row | None:
+        sql = "SELECT id, payload FROM signal WHERE task = ? AND name = ? AND step IS NULL ORDER BY id LIMIT 1"
+        return self._journal.db.execute(sql, (self.id, name)).fetchone()
+
+    def _refuse(self, signal: int, step: str, error: MsgspecError) -> None:
+        """An answer of the wrong shape is none; kept, it would fail the task at every replay."""
+        with self._journal.tx("refuse"):
+            self._journal.db.execute("UPDATE signal SET step = 'refused' WHERE id = ?", (signal,))
+            self._journal.tell("signal.refused", task=self.id, why=f"{step}: {error}")
+
+    def _answer(self, step: str, payload: str, what: str, signal: int | None = None) -> None:
         with self._journal.tx(step):
             self._record(step, payload, self._journal.clock.now())
             if signal is not None:
                 self._journal.db.execute("UPDATE signal SET step = ? WHERE id = ?", (step, signal))
-            self._journal.tell("signal.taken" if signal is not None else "signal.timeout", task=self.id, why=step)
-        return payload
+            self._journal.tell(what, task=self.id, why=step)
 
     def _deadline(self, step: str, timeout: float) -> float:
         name = f"deadline of {step}"
@@ -292,17 +396,24 @@ class Story:
         self._claim(step, str)
         if step in self._done:
             return
-        self._boundary()
-        row = self._journal.db.execute("SELECT state, phase FROM task WHERE id = ?", (task,)).fetchone()
-        phase = row["phase"] if row else "gone"
-        if row and row["state"] == "done" and phase == good:
-            self._answer(step, encode(phase).decode(), None)
+        with self._journaling():
+            self._boundary()
+            self._await_end(step, task, good)
+
+    def _await_end(self, step: str, task: str, good: str) -> None:
+        """Record that the other task ended well, or park."""
+
+        def state() -> tuple[bool, str]:
+            row = self._journal.db.execute("SELECT state, phase FROM task WHERE id = ?", (task,)).fetchone()
+            return (row["state"] == "done", row["phase"]) if row else (True, "gone")
+
+        ended, phase = state()
+        if ended and phase == good:
+            self._answer(step, encode(phase).decode(), "dependency.met")
             return
-        why = (
-            f"waits for {task}" if row and row["state"] != "done" else f"{task}, which this task waits for, is {phase}"
-        )
+        why = f"{task}, which this task waits for, is {phase}" if ended else f"waits for {task}"
         hold = Hold(reason=HoldReason.DEPENDENCY, why=why, releases_on=f"{task} lands, or `overnight cancel {self.id}`")
-        raise Park(f"task {task}", hold=hold)
+        self._park(f"task {task}", hold=hold, came=lambda: state() == (True, good))
 
 
 def paused(how: str) -> Hold:

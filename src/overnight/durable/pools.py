@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from heapq import merge
 
 from msgspec import Struct
 
 from overnight.durable.journal import Journal
+
+UNLIMITED = 1 << 30
 
 
 class Rate(Struct, frozen=True):
@@ -28,21 +31,24 @@ class Pool(Struct, frozen=True, kw_only=True):
 
 def room(journal: Journal, name: str, pool: Pool) -> int:
     """How many more grants the pool as a whole allows now."""
-    free = 1 << 30
+    free = UNLIMITED
     if pool.total is not None:
         held = "SELECT count(*) FROM slot WHERE pool = ? AND released IS NULL"
         free = pool.total - journal.db.execute(held, (name,)).fetchone()[0]
     if pool.rate is not None:
-        past = "SELECT count(*) FROM slot WHERE pool = ? AND granted > ?"
-        since = journal.clock.now() - pool.rate.seconds
-        free = min(free, pool.rate.count - journal.db.execute(past, (name, since)).fetchone()[0])
+        now, seconds = journal.clock.now(), pool.rate.seconds
+        # The same sum as in `rate_opens`, so that rounding never shuts the rate without a time at which it opens. The
+        # first bound is for the index. Grants later than the last one come from before the clock was set back.
+        past = "SELECT count(*) FROM slot WHERE pool = ? AND granted > ? AND granted + ? > ? AND granted <= ?"
+        row = journal.db.execute(past, (name, now - seconds - 1, seconds, now, now + seconds)).fetchone()
+        free = min(free, pool.rate.count - row[0])
     return max(0, free)
 
 
 def room_for_key(journal: Journal, name: str, pool: Pool, key: str) -> int:
     """How many more grants one key allows now."""
     if pool.per_key is None:
-        return 1 << 30
+        return UNLIMITED
     held = "SELECT count(*) FROM slot WHERE pool = ? AND key = ? AND released IS NULL"
     return max(0, pool.per_key - journal.db.execute(held, (name, key)).fetchone()[0])
 
@@ -51,10 +57,11 @@ def rate_opens(journal: Journal, name: str, pool: Pool) -> float | None:
     """When the rate lets the next grant through, if it is the rate that holds it back; epoch seconds."""
     if pool.rate is None or pool.rate.count < 1:
         return None
-    sql = "SELECT granted FROM slot WHERE pool = ? ORDER BY granted DESC LIMIT 1 OFFSET ?"
-    row = journal.db.execute(sql, (name, pool.rate.count - 1)).fetchone()
-    opens = row["granted"] + pool.rate.seconds if row else 0.0
-    return opens if opens > journal.clock.now() else None
+    now, seconds = journal.clock.now(), pool.rate.seconds
+    sql = "SELECT granted FROM slot WHERE pool = ? AND granted <= ? ORDER BY granted DESC LIMIT 1 OFFSET ?"
+    row = journal.db.execute(sql, (name, now + seconds, pool.rate.count - 1)).fetchone()
+    opens = row["granted"] + seconds if row else now
+    return opens if opens > now else None
 
 
 def next_in_line(journal: Journal, name: str, pool: Pool, shut: frozenset[str]) -> list[sqlite3.Row]:
@@ -64,11 +71,11 @@ def next_in_line(journal: Journal, name: str, pool: Pool, shut: frozenset[str]) 
         return []
     keys = journal.db.execute("SELECT DISTINCT need_key FROM task WHERE need_pool = ?", (name,)).fetchall()
     sql = (
-        "SELECT id, need_key, lane, priority, created FROM task WHERE need_pool = ? AND need_key = ? "
-        "ORDER BY priority DESC, created, id LIMIT ?"
+        "SELECT id, need_key, priority, created FROM task WHERE need_pool = ? AND need_key = ? "
+        "AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY priority DESC, created, id LIMIT ?"
     )
     lines = [
-        [row for row in journal.db.execute(sql, (name, key, min(free, here))) if row["lane"] not in shut]
+        journal.db.execute(sql, (name, key, json.dumps(sorted(shut)), min(free, here))).fetchall()
         for (key,) in keys
         if (here := room_for_key(journal, name, pool, key))
     ]

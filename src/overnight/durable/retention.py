@@ -5,16 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from overnight.durable.journal import Journal, read_events
+from overnight.durable.chain import Event
+from overnight.durable.journal import ANCHOR, Journal, read_events
 
 
 def sweep(journal: Journal, keep_s: float, archive: Path) -> list[str]:
     """Forget tasks that ended more than keep_s ago, archive the events of that time; the tasks' ids.
 
     A task that another, unended task waits for is kept. The archive is written and flushed before anything is
-    deleted, and named by its events, so an interruption in between only writes it again.
+    deleted; what an interruption in between left of it is replaced by the next sweep.
     """
     before = journal.clock.now() - keep_s
     old = "SELECT id FROM task WHERE state = 'done' AND updated < ? AND 'task ' || id NOT IN (SELECT wait_for FROM task WHERE wait_for IS NOT NULL)"
@@ -28,7 +30,7 @@ def sweep(journal: Journal, keep_s: float, archive: Path) -> list[str]:
             journal.db.execute("DELETE FROM slot WHERE released < ?", (before,))
             if last is not None:
                 journal.db.execute("DELETE FROM event WHERE seq <= ?", (last[0],))
-                journal.put("journal", "anchor", json.dumps(last))
+                journal.put(*ANCHOR, json.dumps(last))
             journal.tell("journal.swept", why=f"{len(gone)} tasks", through=last[0] if last else None)
     return gone
 
@@ -44,10 +46,10 @@ def _last_to_archive(journal: Journal, before: float) -> tuple[int, str] | None:
 
 
 def _write_archive(journal: Journal, last: int, archive: Path) -> None:
-    archive.mkdir(parents=True, exist_ok=True)
+    archive.mkdir(parents=True, exist_ok=True, mode=0o700)
     first = journal.anchor()[0] + 1
     path = archive / f"events-{first:012d}-{last:012d}.ndjson.gz"
-    part = path.with_suffix(".part")
+    part = archive / "events.part"
     with part.open("wb") as file:
         with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as out:
             for event in read_events(journal.db):
@@ -58,3 +60,21 @@ def _write_archive(journal: Journal, last: int, archive: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.rename(path)
+    for unfinished in archive.glob(f"events-{first:012d}-*.ndjson.gz"):  # of a sweep that was cut off
+        if unfinished != path:
+            unfinished.unlink()
+    folder = os.open(archive, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the new name must outlive a power cut: the events leave the journal next
+    finally:
+        os.close(folder)
+
+
+def read_archive(archive: Path, through: int) -> Iterator[Event]:
+    """Archived events in order, through the journal's anchor: what lies beyond is still in the journal."""
+    for path in sorted(archive.glob("events-*.ndjson.gz")):
+        if int(path.name.split("-")[1]) > through:
+            return
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                yield Event(*json.loads(line))

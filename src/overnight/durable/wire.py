@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,24 @@ import overnight.errors as errors
 from overnight.errors import OvernightError
 
 NAME = "daemon.sock"
+#: Bytes that a unix socket's address holds; macOS has the fewest.
+MAX_ADDRESS = 103
 #: A submitted task's text is the largest thing that travels.
 MAX_LINE = 8 << 20
 
 
 @contextlib.contextmanager
 def short_path(home: Path) -> Generator[str]:
-    """The socket's path by way of an open folder: a unix socket's address holds 107 bytes, a state folder's path may not."""
+    """The socket's path; by way of an open folder where it is longer than a unix socket's address may be."""
+    path = str(home / NAME)
+    if len(os.fsencode(path)) <= MAX_ADDRESS:
+        yield path
+        return
+    if not Path("/proc/self/fd").is_dir():
+        raise errors.BadInput(problem=f"{home} is too long a path for a socket. Set OVERNIGHT_HOME to a shorter one.")
     fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{fd}/{NAME}" if Path("/proc/self/fd").is_dir() else str(home / NAME)
+        yield f"/proc/self/fd/{fd}/{NAME}"
     finally:
         os.close(fd)
 
@@ -51,26 +60,37 @@ class Server:
     def __init__(self, home: Path, call: Call) -> None:
         self._home, self._call = home, call
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """The journal's lock is held, so a socket file that is there belongs to a dead daemon."""
         with contextlib.suppress(FileNotFoundError):
             (self._home / NAME).unlink()
-        with short_path(self._home) as path:
-            self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE)
-        (self._home / NAME).chmod(0o600)
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            os.fchmod(link.fileno(), 0o600)  # before it has a name, so that nobody gets in meanwhile
+            with short_path(self._home) as path:
+                link.bind(path)
+                (self._home / NAME).chmod(0o600)
+                self._server = await asyncio.start_unix_server(self._serve, sock=link, limit=MAX_LINE)
+        except BaseException:
+            link.close()
+            raise
 
     async def stop(self) -> None:
+        """Close the socket, drop every connection."""
         if self._server is not None:
             self._server.close()
-            for writer in list(self._open):
-                writer.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
             with contextlib.suppress(FileNotFoundError):
                 (self._home / NAME).unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        task = asyncio.current_task()
+        assert task is not None, "asyncio serves every connection in a task"
+        self._serving.add(task)
         try:
             while line := await reader.readline():
                 writer.write(json.dumps(self._answer(line)).encode() + b"\n")
@@ -78,7 +98,7 @@ class Server:
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass  # the other side left, or sent a line longer than the limit
         finally:
-            self._open.discard(writer)
+            self._serving.discard(task)
             writer.close()
 
     def _answer(self, line: bytes) -> dict[str, Any]:

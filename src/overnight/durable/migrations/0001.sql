@@ -7,11 +7,12 @@ CREATE TABLE task(
   life      INTEGER NOT NULL DEFAULT 1,    -- a retry is a new life: steps of an old one never answer
   state     TEXT NOT NULL CHECK(state IN ('ready', 'waiting', 'done')),
   phase     TEXT NOT NULL,                 -- where the flow says it is
-  wait_for  TEXT,                          -- signal NAME | task ID | hold | NULL
+  wait_for  TEXT,                          -- signal NAME | task ID | slot | hold | pause | pause-all | pause-lane | NULL
   need_pool TEXT, need_key TEXT,           -- waits for a slot
   wake_at   REAL,
   hold      TEXT,                          -- why it waits, for a person (JSON)
   want      TEXT CHECK(want IN ('pause', 'stop', 'cancel')),
+  unwinding INTEGER NOT NULL DEFAULT 0,    -- its cancel was delivered; it waits in its clean-up
   faults    INTEGER NOT NULL DEFAULT 0,    -- unexpected failures since the last finished step
   input     TEXT NOT NULL,
   output    TEXT,

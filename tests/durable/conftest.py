@@ -1,0 +1,19 @@
+"""State folders for the tests of `durable`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+#: Memory, where there is some: these tests commit thousands of times, and prove nothing about disks.
+FAST = Path("/dev/shm")
+
+
+@pytest.fixture
+def home() -> Generator[Path]:
+    """An empty state folder."""
+    with tempfile.TemporaryDirectory(prefix="overnight-", dir=FAST if FAST.is_dir() else None) as folder:
+        yield Path(folder) / "state"

@@ -1,0 +1,180 @@
+"""What the tests of `durable` share: a world that counts effects, kills at any commit, an engine driven to a standstill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from overnight.durable.clock import ManualClock
+from overnight.durable.desk import Desk
+from overnight.durable.engine import Engine, Flow
+from overnight.durable.journal import Journal
+from overnight.durable.pools import Pool, Rate
+
+#: A drive that needs more turns of the loop than this to come to a standstill never will.
+TURNS = 20_000
+
+
+class Killed(BaseException):
+    """The process ended here, as by kill -9. Nothing of it may write any more."""
+
+
+class Killer:
+    """Observer of commits and of the world. Kills at a chosen moment; a dead process does nothing more."""
+
+    def __init__(self, after: int | None = None, check: Callable[[], None] | None = None) -> None:
+        self.left, self.dead, self.check = after, False, check
+        self.moments: list[tuple[str, str]] = []
+
+    def __call__(self, moment: str, label: str) -> None:
+        if self.dead:
+            raise Killed
+        if self.check is not None and moment == "before":
+            self.check()
+        self.moments.append((moment, label))
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self.dead = True
+                raise Killed
+
+
+class World:
+    """Counts what was done to it. It survives kills; what runs in it does not.
+
+    Every act looks before it acts, by key. Gated acts wait until they are let go, stopped or dropped.
+    """
+
+    def __init__(self) -> None:
+        self.done: Counter[str] = Counter()
+        self.begun: Counter[str] = Counter()
+        self.fail: list[Exception] = []
+        self.gated = False
+        self.killer = Killer()
+        self.gates: dict[str, asyncio.Future[str]] = {}
+        self.recorded: Callable[[str], bool] = lambda _key: False
+        self.inside: Counter[str] = Counter()
+
+    def reborn(self, killer: Killer) -> None:
+        """A new process: nothing runs."""
+        self.killer, self.gates = killer, {}
+        self.inside.clear()
+
+    async def act(self, key: str) -> str:
+        """An effect that happens once per key, however often it is asked for."""
+        self._begin(key)
+        self.killer("world", f"asked {key}")
+        await asyncio.sleep(0)
+        self.killer("world", f"looks {key}")
+        if not self.done[key]:
+            self.done[key] += 1
+        self.killer("world", f"did {key}")
+        return key
+
+    async def run(self, key: str) -> str:
+        """An effect that takes until it is let go. Says whether it was finished or stopped."""
+        self._begin(key)
+        if self.done[key]:
+            return "finished"
+        if self.gated:
+            gate = self.gates.setdefault(key, asyncio.get_running_loop().create_future())
+            said = await gate
+            del self.gates[key]
+        else:
+            said = "finished"
+        self.killer("world", f"ends {key}")
+        if said == "finished":
+            self.done[key] += 1
+        return said
+
+    async def stop(self, key: str) -> None:
+        if (gate := self.gates.get(key)) is not None and not gate.done():
+            gate.set_result("stopped")
+
+    def let_go(self) -> None:
+        for gate in self.gates.values():
+            if not gate.done():
+                gate.set_result("finished")
+
+    def _begin(self, key: str) -> None:
+        if self.killer.dead:
+            raise Killed
+        assert not self.recorded(key), f"{key} was recorded and is asked for again"
+        self.begun[key] += 1
+        if self.fail:
+            raise self.fail.pop()
+
+
+WORK = Pool(total=2, per_key=1, rate=Rate(3, 60.0))
+LANDING = Pool(per_key=1)
+
+
+class Lab:
+    """One state folder, one clock, one world, and process after process on them."""
+
+    def __init__(self, home: Path, flows: Mapping[str, Flow], pools: Mapping[str, Pool] | None = None) -> None:
+        self.home, self.flows, self.clock, self.world = home, flows, ManualClock(), World()
+        self.pools = {"work": WORK, "landing": LANDING} if pools is None else pools
+        self.journal: Journal
+        self.engine: Engine
+        self.desk: Desk
+        self.killer = Killer()
+
+    @contextlib.asynccontextmanager
+    async def process(self, killer: Killer | None = None) -> AsyncGenerator[None]:
+        """A daemon's life. Killed ends the block quietly: look at `killer.dead`."""
+        self.killer = killer or Killer()
+        self.world.reborn(self.killer)
+        try:
+            self.journal = Journal(self.home, clock=self.clock, observer=self.killer)
+            driver = None
+            try:
+                self.engine = Engine(self.journal, self.flows, self.pools)
+                self.desk = Desk(self.journal, self.engine.poke)
+                driver = asyncio.create_task(self.engine.run())
+                yield
+            finally:
+                try:
+                    self.engine.close()
+                    if driver is not None:
+                        await driver
+                finally:
+                    self.journal.close()
+        except Killed:
+            assert self.killer.dead
+
+    async def settle(self) -> None:
+        """Until nothing goes on by itself: all wait, or stand at a gate of the world. Raises Killed."""
+        for _ in range(TURNS):
+            if self.killer.dead:
+                raise Killed
+            standing = sum(1 for gate in self.world.gates.values() if not gate.done())
+            if len(self.engine.live) == standing and not self.engine._wake.is_set():
+                until = self.engine._next_timer()
+                if until is None or until > self.clock.now():
+                    return
+            await asyncio.sleep(0)
+        raise AssertionError(f"no standstill: {self.tasks()}")
+
+    def call(self, verb: str, **arguments: Any) -> Any:
+        return self.desk.call(verb, {"actor": "person", **arguments})
+
+    def submit(self, id: str, input: Any = None, **more: Any) -> bool:  # noqa: A002
+        return self.call("submit", id=id, flow="story", input=input, **{"lane": "repo", "phase": "queued", **more})
+
+    def row(self, task: str) -> dict[str, Any]:
+        return dict(self.journal.db.execute("SELECT * FROM task WHERE id = ?", (task,)).fetchone())
+
+    def tasks(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.journal.db.execute("SELECT * FROM task ORDER BY id")]
+
+    def events(self, task: str) -> list[str]:
+        sql = "SELECT what FROM event WHERE task = ? ORDER BY seq"
+        return [row["what"] for row in self.journal.db.execute(sql, (task,))]
+
+    def held(self) -> int:
+        return self.journal.db.execute("SELECT count(*) FROM slot WHERE released IS NULL").fetchone()[0]
