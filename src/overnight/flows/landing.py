@@ -30,9 +30,10 @@ async def land(
     """Bring a proved commit to its target by the repo's mode."""
     t.at(Phase.LANDING)
     n, commit, policy = attempt.n, attempt.result.commit, ground.policy
-    if (task.landing or policy.landing) is LandingMode.BRANCH:
-        return await t.step(f"branch {n}", house.lander.branch, task, commit)
     with t.slot(LANDING, f"{task.repo.name}:{policy.target}"):
+        if (task.landing or policy.landing) is LandingMode.BRANCH:
+            with t.to_the_end():
+                return await t.step(f"branch {n}", house.lander.branch, task, commit)
         for k in count(1):
             staged = await t.step(f"stage {n}.{k}", house.lander.stage, task, ground, commit, attempt.outcome.run)
             if isinstance(staged, Conflict):
@@ -49,7 +50,8 @@ async def land(
                     )
                 if names := broken(baseline, checks):
                     return Broke(checks, names)
-            landed = await t.step(f"land {n}.{k}", house.lander.land, task, ground, staged)
+            with t.to_the_end():
+                landed = await t.step(f"land {n}.{k}", house.lander.land, task, ground, staged)
             if isinstance(landed, Landed):
                 return landed
     raise AssertionError("count() does not end")

@@ -104,7 +104,7 @@ class _Attempts:
             conflict=(self.conflict.against, self.conflict.paths) if self.conflict else None,
         )  # fmt: skip
         return RunSpec(
-            id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects,
+            id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
             start=start, agent=self.task.agent or policy.agent, model=policy.model, prompt=prompt, limits=policy.limits,
             box=policy.box,
         )  # fmt: skip
@@ -124,6 +124,7 @@ class _Attempts:
 
 
 async def _landed(t: Story, house: House, task: Task, attempt: Attempt, landed: Landed) -> Ending:
+    t.settled()
     rescue = await t.step("tidy", house.workshop.tidy, task)
     proof = ", ".join(f"{check.name} passed" for check in attempt.checks if check.passed) or "no checks are configured"
     why = f"{proof} on {attempt.result.commit[:12]}" + (f"; {landed.note}" if landed.note else "")
@@ -131,6 +132,7 @@ async def _landed(t: Story, house: House, task: Task, attempt: Attempt, landed: 
 
 
 async def _failed(t: Story, house: House, task: Task, attempt: Attempt, why: str) -> Ending:
+    t.settled()
     rescue = await t.step("tidy", house.workshop.tidy, task)
     kept = attempt.result.ref if attempt.result.changed else rescue
     return Ending(phase=Phase.FAILED, why=why, commit=attempt.result.commit, rescue=kept)

@@ -1,0 +1,171 @@
+"""A world in memory behind the ports of flows: agents, git and checks that behave as scripted.
+
+For tests of flows and of whoever drives them. It keeps what a real world keeps (what was started, landed, checked
+out), forgets nothing on a crash of the engine, and counts what must not happen twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.policy import Check, LandingMode, Policy
+from overnight.missions.run import CheckResult, End, FailureClass, Result, RunOutcome, RunSpec
+from overnight.missions.task import Task
+from overnight.ports import Conflict, Ground, House, Landed, Moved, Staged
+
+
+class Act(StrEnum):
+    """What a scripted run does."""
+
+    GOOD = "good"
+    BREAKS = "breaks"
+    NOTHING = "nothing"
+    LOST = "lost"
+    LIMIT = "limit"
+    BLOCKED = "blocked"
+    CONFLICTS = "conflicts"
+
+
+POLICY = Policy(landing=LandingMode.MERGE, checks={"test": Check(run="true")})
+
+
+class World:
+    """What is true outside the journal."""
+
+    def __init__(self, scripts: Mapping[str, Sequence[Act]], policy: Policy = POLICY) -> None:
+        """scripts: per task, one act a run; the last repeats."""
+        self.scripts, self.policy = scripts, policy
+        self.target = ["base"]
+        self.landed: Counter[str] = Counter()
+        self.agents: Counter[str] = Counter()
+        self.outcomes: dict[str, RunOutcome] = {}
+        self.running: dict[str, asyncio.Event] = {}
+        self.worktrees: set[str] = set()
+        self.commits: dict[str, Act] = {"base": Act.GOOD}
+        #: Called between the two halves of everything that touches the world; may raise, as a kill would.
+        self.during = lambda _what: None
+
+    def house(self) -> House:
+        """Fresh ports on this world, as a new process would have them."""
+        return House(_Fleet(self), _Workshop(self), _Checks(self), _Lander(self))
+
+    def act(self, run: str) -> Act:
+        """What this run does."""
+        task, _, n = run.rsplit(".", 2)
+        script = self.scripts[task]
+        return script[min(int(n), len(script)) - 1]
+
+
+class _Fleet:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def run(self, spec: RunSpec) -> RunOutcome:
+        world = self._world
+        if spec.id not in world.outcomes:
+            if spec.id not in world.running:
+                world.agents[spec.id] += 1
+                world.running[spec.id] = asyncio.Event()
+            world.during(f"run {spec.id}")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            stopped = world.running[spec.id].is_set()
+            world.outcomes.setdefault(spec.id, _outcome(spec.id, world.act(spec.id), stopped))
+            world.during(f"ran {spec.id}")
+        return world.outcomes[spec.id]
+
+    async def stop(self, run: str, why: str) -> None:
+        if (stop := self._world.running.get(run)) is not None:
+            stop.set()
+
+
+def _outcome(run: str, act: Act, stopped: bool) -> RunOutcome:
+    if stopped:
+        return RunOutcome(run=run, end=End.STOPPED, why="stopped")
+    match act:
+        case Act.LOST:
+            return RunOutcome(run=run, end=End.LOST, failure=FailureClass.MACHINE, why="lost")
+        case Act.LIMIT:
+            return RunOutcome(run=run, end=End.FAILED, failure=FailureClass.LIMIT, why="limit", ended=1_000_000.0)
+        case Act.BLOCKED:
+            return RunOutcome(run=run, end=End.BLOCKED, why="which colour?")
+        case _:
+            return RunOutcome(run=run, end=End.COMPLETED, why="says it is done", said="Done!")
+
+
+class _Workshop:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def prepare(self, task: Task) -> Ground:
+        self._world.worktrees.add(task.id)
+        self._world.during(f"prepare {task.id}")
+        return Ground(base=self._world.target[-1], policy=self._world.policy, worktree=f"/w/{task.id}", objects="/o")
+
+    async def open(self, task: Task, ground: Ground, run: str, start: str, against: str | None) -> str:
+        if task.id not in self._world.worktrees:
+            raise Held(Hold(reason=HoldReason.REPO_UNAVAILABLE, why="no worktree", releases_on="never"))
+        return f"/r/{run}/git"
+
+    async def collect(self, task: Task, ground: Ground, run: str, git_dir: str, start: str, whole: bool) -> Result:
+        act, ref = self._world.act(run), f"refs/overnight/{task.id}/{run}"
+        self._world.during(f"collect {run}")
+        if not whole or act is Act.NOTHING:
+            return Result(commit=start, ref=ref)
+        commit = f"work-{run}"
+        self._world.commits[commit] = act
+        return Result(commit=commit, ref=ref, changed=("file",))
+
+    async def tidy(self, task: Task) -> str | None:
+        self._world.during(f"tidy {task.id}")
+        self._world.worktrees.discard(task.id)
+        return None
+
+
+class _Checks:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def run(self, task: Task, commit: str, checks: Mapping[str, Check], label: str) -> tuple[CheckResult, ...]:
+        self._world.during(f"check {commit}")
+        await asyncio.sleep(0)
+        good = self._world.commits[commit] is not Act.BREAKS
+        return tuple(
+            CheckResult(name=name, command=check.run, commit=commit, passed=good, code=0 if good else 1, seconds=0.0)
+            for name, check in checks.items()
+        )
+
+
+class _Lander:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def stage(self, task: Task, ground: Ground, commit: str, run: str) -> Staged | Conflict:
+        tip = self._world.target[-1]
+        if self._world.commits[commit] is Act.CONFLICTS:
+            return Conflict(against=tip, paths=("file",), detail="both changed it")
+        merged = f"merge {task.id} {commit} onto {tip}"
+        self._world.commits[merged] = self._world.commits[commit]
+        return Staged(commit=merged, onto=tip, same_tree=tip == ground.base)
+
+    async def land(self, task: Task, ground: Ground, staged: Staged) -> Landed | Moved:
+        world = self._world
+        world.during(f"land {task.id}")
+        if staged.commit not in world.target:
+            if world.target[-1] != staged.onto:
+                return Moved(now=world.target[-1])
+            world.target.append(staged.commit)
+            world.landed[task.id] += 1
+        world.during(f"landed {task.id}")
+        return Landed(commit=staged.commit, branch=ground.policy.target)
+
+    async def branch(self, task: Task, commit: str) -> Landed:
+        world = self._world
+        if not world.landed[task.id]:
+            world.landed[task.id] += 1
+        world.during(f"branch {task.id}")
+        return Landed(commit=commit, branch=f"overnight/{task.id}")
