@@ -7,9 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
-#: Memory, where there is some: these tests commit thousands of times, and prove nothing about disks.
-FAST = Path("/dev/shm")
+from lab import FAST
 
 
 @pytest.fixture
