@@ -24,6 +24,23 @@ DUMMY = "dummy-of-this-run"
 #: The environment that adapters see: a key by name, a PATH without any other agent.
 ENVIRON = {"ANTHROPIC_API_KEY": "sk-ant-real-one", "PATH": "/usr/bin:/bin"}
 
+#: A run and a place where nothing is started.
+SPEC = RunSpec(
+    id="t1.1.1",
+    task="t1",
+    worktree="/w",
+    git_dir="/g",
+    objects="/o",
+    start="0" * 40,
+    agent="claude",
+    prompt="Do.",
+    limits=Limits(),
+    box=BoxPolicy(),
+)
+PLACE = Place(
+    home="/h", given="/given", worktree="/w", ports=Ports(hooks=7001, model=7002, proxy=7003), token="dummy token"
+)
+
 Guard = Callable[[Call], Verdict]
 
 

@@ -220,6 +220,7 @@ def _bwrap() -> str | None:
     return shutil.which("bwrap") or (str(bundled) if bundled and bundled.exists() else None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(_bwrap() is None, reason="needs bubblewrap for a network of its own")
 def test_the_direct_route_asks_for_its_hosts_only(tmp_path: Path) -> None:
     """With a login of its own the CLI goes through the proxy, to the route's hosts and no other."""

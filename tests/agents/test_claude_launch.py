@@ -10,15 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from overnight.agents.choose import AgentSettings
 from overnight.agents.claude import ClaudeAgent
 from overnight.agents.claude_binary import find
 from overnight.agents.claude_settings import ClaudeSettings
 from overnight.errors import AgentUnavailable, SettingsInvalid
 from overnight.guard.verdict import Call, Decision, Verdict
+from overnight.missions.codec import convert
 from overnight.ports import Launch
 
-from .test_claude_outcome import SPEC
-from .test_port import PLACE
+from .stage import PLACE, SPEC
 
 KEY = {"ANTHROPIC_API_KEY": "sk-ant-real"}
 LOGIN = {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-real"}
@@ -167,6 +168,14 @@ def test_a_call_is_taken_from_its_hook() -> None:
     for telling in ("PostToolUse", "PostToolUseFailure", "Stop"):
         assert agent.hook(event | {"hook_event_name": telling}) is None
         assert agent.answer(event | {"hook_event_name": telling}, verdict) == {}
+
+
+def test_settings_are_read_with_their_units() -> None:
+    """Durations carry a unit in a file and reach the CLI in milliseconds."""
+    settings = convert({"claude": {"answer_limit": "5m", "stall_limit": "90s", "retries": 3}}, AgentSettings).claude
+    env = ClaudeAgent(settings, KEY).launch(SPEC, PLACE).env
+    assert (env["API_TIMEOUT_MS"], env["CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS"]) == ("300000", "90000")
+    assert env["CLAUDE_CODE_MAX_RETRIES"] == "3"
 
 
 # -- finding the CLI -----------------------------------------------------------------------------------------

@@ -8,23 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.agents.claude_outcome import classify
-from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec, Usage
 
 from .claude_cases import CAPTURED, CASES, Capture, Case
-
-SPEC = RunSpec(
-    id="t1.1.1",
-    task="t1",
-    worktree="/w",
-    git_dir="/g",
-    objects="/o",
-    start="0" * 40,
-    agent="claude",
-    prompt="Do.",
-    limits=Limits(),
-    box=BoxPolicy(),
-)
+from .stage import SPEC
 
 
 def captured(name: str) -> Capture:

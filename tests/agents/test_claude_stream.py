@@ -79,6 +79,10 @@ LINES: list[tuple[dict[str, Any], AgentEvent]] = [
         AgentEvent(kind="limit", text="five-hour window: allowed_warning, 92% used"),
     ),
     (
+        {"type": "rate_limit_event", "rate_limit_info": WINDOW | {"status": "allowed", "isUsingOverage": True}},
+        AgentEvent(kind="limit", text="five-hour window: allowed, 100% used, billed extra"),
+    ),
+    (
         {
             "type": "system",
             "subtype": "hook_response",

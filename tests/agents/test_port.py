@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,9 @@ from overnight.agents.scripted import Fail, Play, Say, Stall, Use, play
 from overnight.errors import AgentUnavailable, SettingsInvalid, UnknownAgent
 from overnight.guard.verdict import Decision, Verdict
 from overnight.missions.run import End, FailureClass
-from overnight.ports import Agent, Place, Ports
+from overnight.ports import Agent
 
-from .stage import ENVIRON, Stage, stage
-from .test_claude_outcome import SPEC
-
-PLACE = Place(
-    home="/h", given="/given", worktree="/w", ports=Ports(hooks=7001, model=7002, proxy=7003), token="dummy token"
-)
+from .stage import ENVIRON, PLACE, SPEC, Seen, stage
 
 
 class Cast(Struct, frozen=True):
@@ -77,16 +71,13 @@ for_each = pytest.mark.parametrize("cast", CASTS)
 for_each_value = pytest.mark.parametrize("cast", [CLAUDE, COMMAND], ids=["claude", "command"])
 
 
-def perform(cast: Cast, part: str, root: Path, check: Callable[[Stage], None] | None = None):
+def perform(cast: Cast, part: str, root: Path) -> Seen:
     """Play a part to its end."""
 
-    async def story():
+    async def story() -> Seen:
         agent = cast.agent(part)
         async with stage(root, cast.play(part), agent) as here:
-            seen = await here.run(agent)
-            if check is not None:
-                check(here)
-            return seen
+            return await here.run(agent)
 
     return asyncio.run(story())
 
@@ -166,9 +157,9 @@ def test_the_prompt_arrives_as_it_is(cast: Cast, tmp_path: Path) -> None:
 
 
 @for_each
-def test_the_environment_is_exact(cast: Cast, tmp_path: Path) -> None:
+def test_the_environment_is_exact(cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the person's environment reaches the agent; all traffic but loopback goes to the proxy."""
-    os.environ["OVERNIGHT_TEST_SECRET"] = "s3cret"
+    monkeypatch.setenv("OVERNIGHT_TEST_SECRET", "s3cret")
     seen = perform(cast, "work", tmp_path)
     env = seen.launch.env
     assert "s3cret" not in str(seen.launch)

@@ -146,14 +146,16 @@ def _system(value: dict[str, Any]) -> Sequence[AgentEvent]:
 
 
 def _limit(value: dict[str, Any]) -> Sequence[AgentEvent]:
-    """A subscription's window: rejected, or near its end. `allowed` says nothing new."""
+    """A subscription's window: rejected, near its end, or past it and billed. One with room says nothing new."""
     info = loose.child(value, "rate_limit_info")
     status, window = loose.text(info, "status"), loose.text(info, "rateLimitType").replace("_", "-")
-    if status == "allowed":
+    billed = info.get("isUsingOverage") is True
+    if status == "allowed" and not billed:
         return ()
     used = loose.number(info, "utilization")
-    share = f", {used:.0%} used" if used is not None else ""
-    return (AgentEvent(kind="limit", text=one_line(f"{window} window: {status}{share}"), failed=status == "rejected"),)
+    words = (f"{window} window: {status}", f"{used:.0%} used" if used is not None else "", billed and "billed extra")
+    text = ", ".join(word for word in words if word)
+    return (AgentEvent(kind="limit", text=one_line(text), failed=status == "rejected"),)
 
 
 def _result(value: dict[str, Any]) -> AgentEvent:
