@@ -26,6 +26,7 @@ _LONG = 2000
 class _Line(NamedTuple):
     parts: tuple[tuple[str, str], ...]
     indent: int
+    lead: tuple[str, str] = ("", "")
 
 
 class _Grid(NamedTuple):
@@ -44,9 +45,10 @@ class Paper:
     def __init__(self) -> None:
         self._blocks: list[_Line | _Grid] = []
 
-    def line(self, *parts: Part, indent: int = 0) -> Paper:
-        """One line; long ones wrap in a terminal."""
-        self._blocks.append(_Line(tuple(_cell(part, keep_space=True) for part in parts), indent))
+    def line(self, *parts: Part, indent: int = 0, lead: Part = "") -> Paper:
+        """One line; long ones wrap in a terminal. lead stands before it, in the space that indent leaves."""
+        made = tuple(_cell(part, keep_space=True) for part in parts)
+        self._blocks.append(_Line(made, indent, _cell(lead, keep_space=True)))
         return self
 
     def block(self, text: str, style: str = "", indent: int = 0) -> Paper:
@@ -118,7 +120,7 @@ def _cell(part: Part, *, keep_space: bool = False) -> tuple[str, str]:
 def _plain_lines(block: _Line | _Grid) -> Iterable[str]:
     pad = " " * block.indent
     if isinstance(block, _Line):
-        return [pad + "".join(text for text, _ in block.parts)]
+        return [block.lead[0].ljust(block.indent) + "".join(text for text, _ in block.parts)]
     from rich.cells import cell_len
 
     count = max(len(row) for row in block.rows)
@@ -139,7 +141,12 @@ def _rich(block: _Line | _Grid) -> RenderableType:
 
     if isinstance(block, _Line):
         line = Text.assemble(*block.parts) if block.parts else Text()
-        return Padding(line, (0, 0, 0, block.indent)) if block.indent else line
+        if not block.lead[0]:
+            return Padding(line, (0, 0, 0, block.indent)) if block.indent else line
+        table = Table.grid()
+        table.add_column(no_wrap=True, width=block.indent)
+        table.add_row(Text(block.lead[0], style=block.lead[1]), line)
+        return table
     table = Table.grid(padding=(0, 2, 0, 0))
     count = max(len(row) for row in block.rows)
     for i in range(count):

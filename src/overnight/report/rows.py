@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from overnight.errors import UnknownTask
 from overnight.missions.codec import decode
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.task import Ending, Phase
@@ -42,6 +43,14 @@ def state_of(row: sqlite3.Row) -> State:
     if row["phase"] == Phase.QUEUED:
         return State.QUEUED
     return State.WAITING if row["need_pool"] is not None else State.ACTIVE
+
+
+def raw_row(db: sqlite3.Connection, task: str) -> sqlite3.Row:
+    """The columns of one task, by its whole id. Raises UnknownTask."""
+    found = db.execute(f"SELECT {COLUMNS}, input FROM task WHERE id = ?", (task,)).fetchone()  # noqa: S608 (constant)
+    if found is None:
+        raise UnknownTask(task=task, hint="")
+    return found
 
 
 def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:

@@ -82,8 +82,11 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-def lines_from(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
-    """Whole lines after `offset`, each with the offset behind it. A file that is not there has none."""
+def lines_from(path: Path, offset: int, *, half: bool = False) -> Iterator[tuple[bytes, int]]:
+    """Whole lines after `offset`, each with the offset behind it. A file that is not there has none.
+
+    half: also what stands after the last line's end.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -91,10 +94,10 @@ def lines_from(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
     with file:
         file.seek(offset)
         for line in file:
-            if not line.endswith(b"\n"):
+            if not (half or line.endswith(b"\n")):
                 return
             offset += len(line)
-            yield line[:-1], offset
+            yield line.removesuffix(b"\n"), offset
 
 
 def _tail(path: Path) -> list[bytes]:

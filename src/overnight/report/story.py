@@ -16,7 +16,7 @@ from overnight.missions.task import Task
 from overnight.ports import Conflict, Ground, Landed, Moved, Staged
 from overnight.report.find import find_task
 from overnight.report.journal import reading, snapshot
-from overnight.report.rows import COLUMNS, make_row
+from overnight.report.rows import make_row, raw_row
 from overnight.report.rundir import folder_of, last_action, launch_of
 from overnight.report.views import CheckView, LandingView, Moment, RunView, TaskStory
 
@@ -43,7 +43,7 @@ def story(home: Path, task: str) -> TaskStory:
 
 def read_story(db: sqlite3.Connection, home: Path, task: str) -> TaskStory:
     """See `story`; task is a whole id."""
-    found = db.execute(f"SELECT {COLUMNS}, input FROM task WHERE id = ?", (task,)).fetchone()  # noqa: S608 (constant)
+    found = raw_row(db, task)
     row = make_row(db, home, found)
     steps = steps_of(db, task)
     ground = next((decode(s.output, Ground) for s in reversed(steps) if s.name == "prepare"), None)

@@ -1,0 +1,255 @@
+"""`overnight show`"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from overnight.cli import home
+from overnight.cli.paper import Paper, Part, say_json
+from overnight.cli.status import ASKS, BAD, BUSY, GOOD, doing, state_style, waits
+from overnight.cli.words import clock, commit, count, listed, since
+from overnight.missions.run import End
+from overnight.missions.units import show_duration
+from overnight.report.story import story
+from overnight.report.views import CheckView, Moment, RunView, State, TaskStory
+
+#: Lines of the text asked for that are shown; `--json` has all.
+TEXT = 12
+ROUTES = {
+    "gateway": "API key, kept outside the box",
+    "direct": "the CLI's own login",
+    "none": "no model of ours",
+}
+_TIME = 11
+
+
+@click.command
+@click.argument("task")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def show(task: str, as_json: bool) -> None:
+    """The story of one task: what was asked, every run and check with its proof, holds, landing, evidence."""
+    told = story(home.state_folder(), task)
+    if as_json:
+        say_json(told)
+    else:
+        draw(told, time.time()).print()
+
+
+def draw(told: TaskStory, now: float) -> Paper:
+    """The story on paper."""
+    paper = Paper()
+    _head(paper, told, now)
+    paper.gap()
+    _Timeline(paper, told, now).draw()
+    paper.gap()
+    _evidence(paper, told)
+    return paper
+
+
+# -- head ---------------------------------------------------------------------------------------------------
+
+
+def _head(paper: Paper, told: TaskStory, now: float) -> None:
+    row, task = told.row, told.task
+    words = row.phase if row.state is State.ENDED else f"{row.state} ({doing(row)})"
+    paper.line((task.id, "bold"), "  ", (words, state_style(row)), f"  {task.repo.name} → {task.repo.target}")
+    paper.line((task.title, "bold"))
+    lines = task.text.strip().splitlines()
+    if lines != [task.title]:
+        paper.block("\n".join(lines[:TEXT]), indent=2)
+        if len(lines) > TEXT:
+            paper.line((f"... {len(lines) - TEXT} more lines", "dim"), indent=2)
+    for statement in task.acceptance:
+        paper.line("must be true at the end: ", statement, indent=2)
+    if task.after:
+        paper.line(f"begins after {', '.join(task.after)}", indent=2)
+    if row.hold is not None:
+        paper.line(("held: ", ASKS), waits(row.hold, now))
+        if row.hold.until is not None:
+            paper.line(("→ ", ASKS), row.hold.releases_on, indent=2)
+    if row.ending is not None:
+        paper.line((f"{row.phase}: ", state_style(row)), row.ending.why)
+        if row.ending.commit:
+            on = f" on {row.ending.branch}" if row.ending.branch else ""
+            paper.line(f"commit {row.ending.commit}{on}", indent=2)
+
+
+# -- timeline -----------------------------------------------------------------------------------------------
+
+
+class _Timeline:
+    """Moments in order; a step is told by what came out of it."""
+
+    def __init__(self, paper: Paper, told: TaskStory, now: float) -> None:
+        self._paper, self._told, self._now = paper, told, now
+        self._runs = {(run.life, run.n): run for run in told.runs}
+        self._landings = list(told.landings)
+        #: Checks that are red on the base: a task is not blamed for them.
+        self._red = {check.name for check in told.baseline if not check.passed}
+
+    def draw(self) -> None:
+        for moment in self._told.moments:
+            if moment.what == "step.done":
+                self._step(moment)
+            else:
+                self._event(moment)
+        for run in self._told.runs:  # the one that goes on
+            if run.outcome is None and run.life == self._told.row.life:
+                self._going_on(run)
+
+    def _at(self, moment: Moment | None, *words: Part) -> None:
+        when = clock(moment.at, self._now) if moment else "now"
+        self._paper.line(*words, indent=_TIME, lead=(when, "dim"))
+
+    def _event(self, moment: Moment) -> None:
+        match moment.what:
+            case "task.submitted":
+                self._at(moment, f"queued by {moment.who}")
+            case "task.held":
+                self._at(moment, ("held: ", ASKS), moment.why)
+            case "task.released":
+                self._at(moment, f"released: {moment.why}")
+            case "task.fault":
+                self._at(moment, ("Overnight itself failed: ", BAD), moment.why)
+            case "task.retried":
+                self._at(moment, (f"begun anew by {moment.who} (life {moment.life})", "bold"))
+            case "task.ended":
+                style = state_style(self._told.row)
+                self._at(moment, (f"{self._told.row.phase}: " if moment.life == self._told.row.life else "ended: ", style), moment.why)  # fmt: skip
+            case "signal.sent":
+                self._at(moment, f"{moment.why} given by {moment.who}")
+            case what if what.startswith("want."):
+                self._at(moment, f"{what.removeprefix('want.')} asked for by {moment.who}")
+            case "task.phase" if moment.why in ("preparing", "landing"):
+                self._at(moment, (moment.why, "dim"))
+            case _:
+                pass  # the steps say it
+
+    def _step(self, moment: Moment) -> None:
+        what, _, number = moment.why.partition(" ")
+        n = int(number.split(".")[0]) if number.split(".")[0].isdecimal() else None
+        run = self._runs.get((moment.life, n)) if n is not None else None
+        match what:
+            case "prepare":
+                self._at(moment, f"starts from {commit(self._told.base)} of {self._told.task.repo.target}")
+            case "baseline" if moment.life == self._told.row.life:
+                self._at(
+                    moment,
+                    "checks on the base, before any work:" if self._told.baseline else "no checks to run on the base",
+                )
+                self._checks(self._told.baseline)
+            case "open" if run is not None:
+                self._at(moment, (f"run {run.n}", f"bold {BUSY}"), f" begins{_started_as(run)}")
+            case "run" if run is not None:
+                self._ended(moment, run)
+            case "collect" if run is not None:
+                self._collected(moment, run)
+            case "check" if run is not None:
+                self._at(
+                    moment, f"checks on {commit(run.checks[0].commit)}:" if run.checks else "no checks are configured"
+                )
+                self._checks(run.checks)
+            case "recheck" if run is not None and run.rechecks:
+                self._at(moment, f"checks on the merge {commit(run.rechecks[0].commit)}:")
+                self._checks(run.rechecks)
+            case "stage" | "land" | "branch":
+                self._landed(moment)
+            case _:
+                pass
+
+    def _ended(self, moment: Moment, run: RunView) -> None:
+        outcome = run.outcome
+        assert outcome is not None
+        style = GOOD if outcome.end is End.COMPLETED else BAD
+        took = f" after {show_duration(outcome.ended - outcome.started)}" if outcome.ended and outcome.started else ""
+        self._at(moment, f"run {run.n} ", (outcome.end.replace("-", " "), style), f"{took}: {outcome.why}")
+        usage = outcome.usage
+        cost = "unknown cost" if usage.cost_usd is None else f"{usage.cost_usd:.2f} USD by its own account"
+        self._more(f"{count(outcome.turns, 'turn')}, {count(outcome.calls, 'tool call')}, {cost}")
+        for tool, what, why in outcome.denied:
+            self._more(("denied ", BAD), f"{tool} {what}: {why}")
+        if outcome.said:
+            self._more(("it said: ", "dim"), " ".join(outcome.said.split())[:300])
+
+    def _collected(self, moment: Moment, run: RunView) -> None:
+        result = run.result
+        assert result is not None
+        if result.changed:
+            files = count(len(result.changed), "file")
+            self._at(moment, f"left commit {commit(result.commit)}, {files} changed: {listed(result.changed)}")
+        else:
+            self._at(moment, "changed nothing")
+        for refused in result.refused:
+            self._more(("refused ", BAD), refused)
+        if result.rescue:
+            self._more(f"uncommitted work is kept on {result.rescue}")
+
+    def _checks(self, checks: Iterable[CheckView]) -> None:
+        for check in checks:
+            word = ("passed", GOOD) if check.passed else ("failed", "yellow" if check.name in self._red else BAD)
+            how = "ran into its time limit" if check.code is None else f"exit {check.code}"
+            known = ", red on the base already" if not check.passed and check.name in self._red else ""
+            self._more(
+                f"{check.name} ",
+                word,
+                f" ({how}, {show_duration(check.seconds)}{known}): {check.proof or 'it printed nothing'}",
+            )
+
+    def _landed(self, moment: Moment) -> None:
+        """Steps of landing and their views come in the same order; a clean stage has nothing to say."""
+        name = moment.why.split(" ")
+        n = int(name[1].split(".")[0])
+        view = next((v for v in self._landings if v.life == moment.life and v.n == n), None)
+        if view is None or (name[0] == "stage") != (view.what == "conflict"):
+            return
+        self._landings.remove(view)
+        match view.what:
+            case "landed":
+                note = f"; {view.note}" if view.note else ""
+                self._at(moment, ("landed", GOOD), f" as {commit(view.commit)} on {view.branch}{note}")
+            case "moved":
+                self._at(moment, f"the target moved to {commit(view.commit)} meanwhile: made again")
+            case _:
+                self._at(moment, (view.note, BAD), f" with {commit(view.commit)}")
+
+    def _going_on(self, run: RunView) -> None:
+        last = f"; last: {run.last.text}" if run.last else ""
+        self._at(None, (f"run {run.n} goes on", BUSY), f" for {since(run.begun, self._now)}{last}")
+
+    def _more(self, *words: Part) -> None:
+        self._paper.line(*words, indent=_TIME + 2)
+
+
+def _started_as(run: RunView) -> str:
+    facts = run.launch
+    if facts is None:
+        return ""
+    route = ROUTES.get(facts.route or "", facts.route or "unknown")
+    return (
+        f": {facts.version or 'unknown version'}, model {facts.model or 'of its own choice'}, "
+        f"billed to {route}, box {facts.box or 'unknown'}"
+    )
+
+
+# -- evidence -----------------------------------------------------------------------------------------------
+
+
+def _evidence(paper: Paper, told: TaskStory) -> None:
+    rows = list[list[str]]()
+    for run in told.runs:
+        rows.append(
+            [f"run {run.life}.{run.n}", run.folder if Path(run.folder).is_dir() else f"{run.folder} (not there)"]
+        )
+        if run.result is not None and run.result.changed:
+            rows.append(["", run.result.ref])
+        rows += [["", check.log] for check in (*run.checks, *run.rechecks) if not check.passed and check.log]
+    ending = told.row.ending
+    if ending is not None and ending.rescue:
+        rows.append(["work kept on", ending.rescue])
+    if rows:
+        paper.line(("Evidence", "bold"))
+        paper.grid(rows, indent=2)

@@ -1,0 +1,182 @@
+"""`overnight status`"""
+
+from __future__ import annotations
+
+import time
+
+import click
+from msgspec import Struct
+
+from overnight import __version__
+from overnight.cli import home
+from overnight.cli.paper import Paper, Part, say_json
+from overnight.cli.words import clock, listed, since, until
+from overnight.errors import BadInput, BadUnit
+from overnight.missions.units import Duration
+from overnight.report.find import repo_named
+from overnight.report.status import NAMED
+from overnight.report.status import status as look
+from overnight.report.views import DaemonView, HoldView, PauseView, RepoView, State, StatusView, TaskRow
+
+DAY_S = 86400.0
+#: Lines of one kind for one repo; the rest is counted. `--json` has all.
+MOST = 12
+GOOD, BAD, ASKS, BUSY = "green", "red", "bold yellow", "cyan"
+_ENDS = {"landed": GOOD, "failed": BAD, "rejected": BAD, "cancelled": "dim"}
+_WANTS = {"pause": "pausing", "stop": "stopping", "cancel": "cancelling"}
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What `status --json` prints."""
+
+    #: The daemon that runs; null when none answers.
+    daemon: DaemonView | None
+    status: StatusView
+
+
+@click.command
+@click.option("--repo", metavar="NAME", help="Only this repo.")
+@click.option("--since", "span", default="1d", metavar="SPAN", help="How far back ended tasks go. Default: 1d.")
+@click.option("--plain", is_flag=True, help="Short: one line per task.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def status(repo: str | None, span: str, plain: bool, as_json: bool) -> None:
+    """What needs you, what goes on, what ended."""
+    state, now = home.state_folder(), time.time()
+    name = repo_named(state, repo).name if repo is not None else None
+    seen = Seen(daemon=home.daemon(), status=look(state, now, now - _span(span), name))
+    if as_json:
+        say_json(seen)
+    elif plain:
+        short(seen).print()
+    else:
+        draw(seen).print()
+
+
+def _span(text: str) -> float:
+    try:
+        return Duration.parse(text)
+    except BadUnit as error:
+        raise BadInput(problem=f"`--since`: {error}") from error
+
+
+# -- in full ------------------------------------------------------------------------------------------------
+
+
+def draw(seen: Seen) -> Paper:
+    """The whole picture: what needs a person comes first in each repo."""
+    view, paper = seen.status, Paper()
+    _daemon(paper, seen)
+    for pause in view.pauses:
+        _pause(paper, pause, view.at)
+    for repo in view.repos:
+        _repo(paper, repo, view)
+    if not view.repos:
+        paper.gap().line("Nothing is registered yet. `overnight init` in a repository begins; `overnight demo` shows.")
+    return paper
+
+
+def _daemon(paper: Paper, seen: Seen) -> None:
+    daemon = seen.daemon
+    if daemon is None:
+        paper.line(("No daemon runs", BAD), ": nothing begins or goes on until `overnight up`.")
+        return
+    paper.line(("The daemon runs", GOOD), f" (process {daemon.pid}, since {clock(daemon.since, seen.status.at)}).")
+    if daemon.version != __version__:
+        paper.line(
+            (
+                f"It is Overnight {daemon.version}, this is {__version__}: `overnight down && overnight up` changes it.",
+                ASKS,
+            )
+        )
+
+
+def _pause(paper: Paper, pause: PauseView, now: float) -> None:
+    what, how = (pause.repo, f" --repo {pause.repo}") if pause.repo else ("Everything", "")
+    paper.line(
+        (f"{what} is paused", ASKS), f" by {pause.by} since {clock(pause.since, now)}: `overnight resume{how}` takes it back."
+    )  # fmt: skip
+
+
+def _repo(paper: Paper, repo: RepoView, view: StatusView) -> None:
+    where = f"  {repo.path} → {repo.target}" if repo.path else "  (registered no more)"
+    paper.gap().line((repo.name, "bold"), (where, "dim"))
+    for row in repo.needs_person[:MOST]:
+        assert row.hold is not None
+        paper.grid([[("needs you", ASKS), (row.id, "bold"), row.title]], indent=2)
+        paper.line(f"{row.hold.reason}: {row.hold.why}", indent=13)
+        paper.line(("→ ", ASKS), row.hold.releases_on, indent=13)
+    _more(paper, repo.needs_person)
+    paper.grid([_active(row, view.at) for row in repo.active[:MOST]], indent=2)
+    _more(paper, repo.active)
+    paper.grid([_waiting(row, view.at) for row in repo.waiting[:MOST]], indent=2)
+    _more(paper, repo.waiting)
+    if repo.queued:
+        names = [row.id for row in repo.next]
+        rest = f" and {repo.queued - len(names)} more" if repo.queued > NAMED else ""
+        paper.grid([["queued", f"{repo.queued}: {', '.join(names)}{rest}"]], indent=2)
+    paper.grid([_ended(row, view.at) for row in repo.ended[:MOST]], indent=2)
+    _more(paper, repo.ended)
+    if not (repo.needs_person or repo.active or repo.waiting or repo.queued or repo.ended):
+        paper.line(("nothing queued; nothing ended " + f"since {clock(view.ended_since, view.at)}", "dim"), indent=2)
+
+
+def _more(paper: Paper, rows: tuple[TaskRow, ...]) -> None:
+    if len(rows) > MOST:
+        paper.line((f"and {len(rows) - MOST} more; `--json` has them all", "dim"), indent=2)
+
+
+def doing(row: TaskRow) -> str:
+    """What it is doing, with the number of its run: `running 2`, `checking 2, stopping`."""
+    words = f"{row.phase} {row.run}" if row.run is not None and row.phase in ("running", "checking") else row.phase
+    return f"{words}, {_WANTS[row.want]}" if row.want else words
+
+
+def _active(row: TaskRow, now: float) -> list[Part]:
+    last = row.last.text if row.last else ""
+    return [(doing(row), BUSY), (row.id, "bold"), since(row.since, now), row.title, (last, "dim")]
+
+
+def _waiting(row: TaskRow, now: float) -> list[Part]:
+    return [
+        ("waiting", "yellow"),
+        (row.id, "bold"),
+        waits(row.hold, now) if row.hold else f"{doing(row)}: for its turn",
+    ]
+
+
+def waits(hold: HoldView, now: float) -> str:
+    """Why a task waits and what ends that."""
+    if hold.until is not None:
+        return f"{hold.reason}: {hold.why}; tried again {until(hold.until, now)}"
+    return f"{hold.reason}: {hold.why} → {hold.releases_on}"
+
+
+def _ended(row: TaskRow, now: float) -> list[Part]:
+    why = row.ending.why if row.ending else ""
+    return [(row.phase, _ENDS.get(row.phase, "")), (row.id, "bold"), clock(row.since, now), f"{row.title} — {why}"]
+
+
+# -- in short -----------------------------------------------------------------------------------------------
+
+
+def short(seen: Seen) -> Paper:
+    """One line per task that is not merely queued: word, id, repo, detail."""
+    view, paper = seen.status, Paper()
+    paper.line(f"daemon {'runs' if seen.daemon else 'down'}" + "".join(
+        f", {pause.repo or 'everything'} paused" for pause in view.pauses
+    ))  # fmt: skip
+    rows = list[list[Part]]()
+    for repo in view.repos:
+        rows += [["needs-you", row.id, repo.name, row.hold.reason if row.hold else ""] for row in repo.needs_person]
+        rows += [["active", row.id, repo.name, doing(row)] for row in repo.active]
+        rows += [["waiting", row.id, repo.name, row.hold.reason if row.hold else doing(row)] for row in repo.waiting]
+        rows += [["queued", str(repo.queued), repo.name, listed([row.id for row in repo.next])]] if repo.queued else []
+        rows += [[row.phase, row.id, repo.name, row.title] for row in repo.ended]
+    return paper.grid(rows)
+
+
+def state_style(row: TaskRow) -> str:
+    """The colour of a task's state."""
+    if row.state is State.ENDED:
+        return _ENDS.get(row.phase, "")
+    return ASKS if row.hold is not None and row.hold.needs_person else BUSY if row.state is State.ACTIVE else "yellow"
