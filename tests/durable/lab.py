@@ -164,10 +164,8 @@ class Lab:
                 raise Killed
             assert not self.driver.done(), "the engine ended by itself"
             standing = sum(1 for gate in self.world.gates.values() if not gate.done())
-            if len(self.engine.live) == standing and not self.engine._wake.is_set():
-                until = self.engine._next_timer()
-                if until is None or until > self.clock.now():
-                    return
+            if len(self.engine.live) == standing and not self.engine._wake.is_set() and not self.engine._due():
+                return
             await asyncio.sleep(0)
         raise AssertionError(f"no standstill: {self.tasks()}")
 

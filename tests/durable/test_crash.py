@@ -142,14 +142,20 @@ INPUTS: dict[str, dict[str, Any]] = {
     "d": {"after": ["c"], "asks": True, "sleeps": True},
 }
 task = st.sampled_from(TASKS)
-acts = st.one_of(
+some_acts = st.one_of(
     st.tuples(st.just("submit"), task, st.integers(0, 2)),
     st.tuples(st.sampled_from(("pause", "stop", "cancel", "resume", "retry", "decide")), task),
     st.tuples(st.sampled_from(("pause_all", "resume_all")), st.sampled_from(("", "left", "right"))),
     st.tuples(st.just("advance"), st.sampled_from((1, 10, 31, 1000, 100_000))),
-    st.tuples(st.sampled_from(("let go", "close gates", "settle", "step", "fault", "hold", "restart"))),
+    st.tuples(st.sampled_from(("let go", "let go", "help", "help", "step", "fault", "hold", "restart"))),
 )
-plans = st.lists(st.tuples(st.integers(0, 60) | st.none(), st.lists(acts, max_size=12)), max_size=5)
+#: An act, and whether things come to a standstill after it.
+acts = st.tuples(some_acts, st.sampled_from((True, True, False)))
+first = st.permutations(TASKS).map(lambda order: [(("submit", task, n % 3), False) for n, task in enumerate(order)])
+lives = st.tuples(
+    st.none() | st.integers(0, 30) | st.integers(20, 90), st.booleans(), st.lists(acts, min_size=5, max_size=25)
+)
+plans = st.tuples(first, st.lists(lives, min_size=1, max_size=5))
 
 
 class Play:
@@ -163,10 +169,12 @@ class Play:
 
     async def process(self, killer: Killer, script: list[Any]) -> None:
         async with self.lab.process(killer):
-            for act in script:
+            for act, settles in script:
                 if act == ("restart",):
                     return
                 await self.do(*act)
+                if settles:
+                    await self.lab.settle()
             await self.lab.settle()
 
     async def do(self, what: str, *about: Any) -> None:
@@ -188,8 +196,6 @@ class Play:
                 lab.clock.advance(about[0])
             case "let go":
                 world.let_go()
-            case "close gates":
-                world.gated = True
             case "fault":
                 world.fail = [RuntimeError("once")]
             case "hold":
@@ -197,7 +203,9 @@ class Play:
             case "step":
                 await asyncio.sleep(0)
             case _:
-                await lab.settle()
+                for row in lab.tasks():
+                    self.help(row)
+                lab.clock.advance(31)
 
     def submit(self, task: str, priority: int) -> None:
         lane = "left" if task in "ab" else "right"
@@ -284,14 +292,17 @@ class Play:
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(plans)
-def test_any_night_ends_well(plan: list[tuple[int | None, list[Any]]]) -> None:
+def test_any_night_ends_well(plan: tuple[list[Any], list[tuple[int | None, bool, list[Any]]]]) -> None:
     """Several tasks, random kills, pauses, stops, cancels, resumes, retries, answers, faults, holds and clock
     advances: once all is resumed every task has landed, each effect happened exactly once, a cancel that came in time
     was heeded, no pool was ever over its limits, no slot stays taken and the chain holds."""
 
     async def night(home: Path) -> None:
         play = Play(home)
-        for kill_after, script in plan:
+        submits, lives = plan
+        await play.process(Killer(), submits)
+        for kill_after, gated, script in lives:
+            play.lab.world.gated = gated
             await play.process(Killer(after=kill_after), script)
         await play.finish()
 

@@ -36,6 +36,9 @@ class Engine:
         self.stories: dict[str, Story] = {}
         self.closing = False
         self._wake, self._quiet = asyncio.Event(), asyncio.Event()
+        self._wake.set()
+        #: Until when `run` waits unless it is woken.
+        self._until: float | None = None
         self._broken: BaseException | None = None
         self._interrupts: dict[Story, asyncio.Task[None]] = {}
 
@@ -60,7 +63,8 @@ class Engine:
                     continue
                 if not self.live:
                     self._quiet.set()
-                await self.journal.clock.wait(self._wake, self._next_timer())
+                self._until = self._next_timer()
+                await self.journal.clock.wait(self._wake, self._until)
                 self._quiet.clear()
         finally:
             await self._let_go()
@@ -70,10 +74,12 @@ class Engine:
         returns when `run` has ended."""
         while not self.closing:
             await self._quiet.wait()
-            until = None if self.closing else self._next_timer()
-            if self._quiet.is_set() and (until is None or until > self.journal.clock.now()):
+            if self._quiet.is_set() and not self._due():
                 return
-            await asyncio.sleep(0)  # a timer has come, `run` is about to see it
+            await asyncio.sleep(0)  # a time has come, `run` is about to see it
+
+    def _due(self) -> bool:
+        return self._until is not None and self._until <= self.journal.clock.now()
 
     def close(self) -> None:
         """Stop driving. Coroutines are dropped as a crash would drop them; the journal knows the rest."""

@@ -133,12 +133,12 @@ def _settle(db: sqlite3.Connection, path: Path) -> None:
 class Journal:
     """The writer's view. Everything here is called from one thread."""
 
-    def __init__(self, home: Path, *, clock: Clock | None = None, observer: Observer = _unobserved) -> None:
+    def __init__(self, home: Path, *, clock: Clock | None = None, observer: Observer | None = None) -> None:
         """Opens and migrates `home/journal.db`. observer is told `before` and `after` each commit.
 
         Raises AlreadyRunning, StateNotWritable, NetworkFileSystem, JournalNewer, JournalBroken.
         """
-        self.home, self.clock, self._observer = home, clock or SystemClock(), observer
+        self.home, self.clock, self._observer = home, clock or SystemClock(), observer or _unobserved
         self._inside = False
         self._seq: int
         self._digest: str
