@@ -1,0 +1,145 @@
+"""The daemon's life: lock, journal, engine, socket, signals. Crash-only: an end is a crash that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from overnight import __version__
+from overnight.config import Settings
+from overnight.durable.desk import Desk
+from overnight.durable.engine import Engine, Flow
+from overnight.durable.journal import Journal, Observer
+from overnight.durable.pools import Pool
+from overnight.durable.retention import sweep
+from overnight.durable.wire import NAME, Server
+from overnight.errors import DaemonUnreachable
+from overnight.flows.landing import LANDING
+from overnight.flows.task import WORK, carry_out
+from overnight.ports import House
+from overnight.wiring import house_for
+
+#: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
+JOURNAL_RETRY_S = 5.0
+DAY_S = 86400.0
+STARTS_WITHIN_S = 15.0
+
+
+def run(settings: Settings, home: Path, ready: Callable[[], None] | None = None) -> int:
+    """Be the daemon until SIGTERM, SIGINT or `overnight down`. Raises AlreadyRunning and the like."""
+    asyncio.run(serve(settings, home, ready or (lambda: None)))
+    return 0
+
+
+async def serve(settings: Settings, home: Path, ready: Callable[[], None], observer: Observer | None = None) -> None:
+    """Drive until asked to end. `ready` is called once the socket answers; observer sees every commit and git call."""
+    down = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, down.set)
+    try:
+        house = house_for(settings, home, observer)
+        while not down.is_set():
+            await _drive(settings, home, house, down, ready, observer)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _drive(
+    settings: Settings,
+    home: Path,
+    house: House,
+    down: asyncio.Event,
+    ready: Callable[[], None],
+    observer: Observer | None,
+) -> None:
+    """One journal from open to close. A journal that breaks in between is opened anew by the caller."""
+    journal = Journal(home, observer=observer)
+    try:
+        with journal.tx("daemon up"):
+            journal.tell("daemon.up", version=__version__, pid=os.getpid())
+        shutil.rmtree(home / "scratch", ignore_errors=True)
+        life = Life(journal, house, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
+        await life.run(ready, settings.keep.days * DAY_S)
+    except sqlite3.Error as error:
+        print(f"overnight: the journal can't be written: {error}; trying again", file=sys.stderr)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(down.wait(), JOURNAL_RETRY_S)
+    finally:
+        journal.close()
+
+
+class Life:
+    """Engine, socket and housekeeping over one open journal."""
+
+    def __init__(self, journal: Journal, house: House, pools: Mapping[str, Pool], down: asyncio.Event) -> None:
+        flows: dict[str, Flow] = {"task": lambda t: carry_out(t, house)}
+        self.engine = Engine(journal, flows, pools)
+        self._journal, self._down, self._since = journal, down, time.time()
+        self._desk = Desk(journal, self.engine.poke)
+        self._server = Server(journal.home, self._call)
+
+    async def run(self, ready: Callable[[], None], keep_s: float) -> None:
+        """Until the down event; raises what breaks the engine."""
+        await self._server.start()
+        ready()
+        chores = [asyncio.create_task(self._wait_for_down()), asyncio.create_task(self._sweep_daily(keep_s))]
+        try:
+            await self.engine.run()
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            await self._server.stop()
+
+    async def _wait_for_down(self) -> None:
+        await self._down.wait()
+        self.engine.close()
+
+    async def _sweep_daily(self, keep_s: float) -> None:
+        while True:
+            for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
+                shutil.rmtree(self._journal.home / "runs" / task, ignore_errors=True)
+            await asyncio.sleep(DAY_S)
+
+    def _call(self, verb: str, arguments: dict[str, Any]) -> Any:
+        if verb == "ping":
+            return {"pid": os.getpid(), "version": __version__, "since": self._since}
+        if verb == "shutdown":
+            self._down.set()
+            return os.getpid()
+        return self._desk.call(verb, arguments)
+
+
+def detach(home: Path) -> int:
+    """Start a daemon that outlives this terminal; its pid once it answers. Raises what kept it from starting."""
+    import subprocess
+
+    from overnight.durable.client import Client
+
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = home / "daemon.log"
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "overnight", "up", "--plain"], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            start_new_session=True, env={**os.environ, "OVERNIGHT_HOME": str(home)},
+        )  # fmt: skip
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until:
+        if (state := Client(home).running()) is not None:
+            return int(state["pid"])
+        if child.poll() is not None:
+            tail = log.read_text(errors="replace").strip().splitlines()
+            raise DaemonUnreachable(path=f"{home / NAME}: it ended at once: {tail[-1] if tail else 'it said nothing'}")
+        time.sleep(0.02)
+    raise DaemonUnreachable(path=home / NAME)

@@ -1,0 +1,238 @@
+"""The life of one run: start the agent in its box, serve it, watch its limits, end it, say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overnight.errors import Unavailable
+from overnight.guard.verdict import Call, Verdict
+from overnight.missions.codec import encode
+from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
+from overnight.missions.units import show_duration
+from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
+from overnight.warden.egress import Egress
+from overnight.warden.events import EventLog
+from overnight.warden.gateway import Gateway
+from overnight.warden.hooks import Hooks
+from overnight.warden.http import Server, serve
+
+#: How often the agent's output is looked at. Hooks and model traffic are seen at once.
+LOOK_EVERY_S = 0.2
+#: Between asking the agent to end and killing its box.
+GRACE_S = 0.5
+
+
+class Keeper:
+    """Owns one run. Made and run on the main thread: the box dies with the thread that starts it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: RunSpec,
+        agent: Agent,
+        box: Box,
+        decide: Callable[[Call], Verdict],
+        environ: Mapping[str, str],
+        stop: asyncio.Event,
+        *,
+        tools: tuple[str, ...] = (),
+        path: str = "/usr/local/bin:/usr/bin:/bin",
+    ) -> None:
+        """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
+        tools: read-only folders with programs; path: PATH inside."""
+        self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
+        self._environ, self._tools, self._path = environ, tools, path
+        self.log = EventLog(folder / "events.ndjson")
+        self._hooks = Hooks(agent, decide, self._record)
+        self._servers: list[Server] = []
+        self._asked_to_stop = stop
+        self._ended_by: tuple[End, FailureClass | None, str] | None = None
+        self._started = self._alive_at = time.time()
+        self._turns = 0
+        self._read = 0
+        self._rest = b""
+
+    async def keep(self) -> RunOutcome:
+        """Run to the end, whatever it is. Never raises for what agents, boxes and models do."""
+        self.log.write("started", run=self.spec.id, agent=self.spec.agent)
+        try:
+            return self._finish(await self._run())
+        except Unavailable as error:
+            return self._finish(self._outcome(End.FAILED, FailureClass.LAUNCH, str(error)))
+        finally:
+            for server in self._servers:
+                await server.close()
+            self.log.close()
+
+    # -- starting -------------------------------------------------------------------------------------------
+
+    async def _run(self) -> RunOutcome:
+        if (self.folder / "stop").exists():
+            return self._outcome(End.STOPPED, None, self._stop_reason())
+        model, hooks, proxy = self.box.ports(3)
+        place = Place(
+            home=str(self._make("home")), given=str(self._make("given")), worktree=self.spec.worktree,
+            ports=Ports(hooks=hooks, model=model, proxy=proxy), token=f"overnight-{secrets.token_urlsafe(24)}",
+        )  # fmt: skip
+        launch = self.agent.launch(self.spec, place)
+        self._write_given(place, launch)
+        process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
+        try:
+            await self._serve(process, launch, place)
+            self.log.write(
+                "launched", agent=self.agent.name, version=launch.version, route=launch.route.kind, box=self.box.level
+            )
+            watch = asyncio.create_task(self._watch(process))
+            code = await process.wait()
+            self._asked_to_stop.set()
+            await watch
+        finally:
+            await process.kill()
+        self._catch_up()
+        return self._judge(code)
+
+    def _make(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def _write_given(self, place: Place, launch: Launch) -> None:
+        for name, content in launch.files.items():
+            (Path(place.given) / name).write_bytes(content)
+        (self.folder / "stdin").write_bytes(launch.stdin)
+        facts = {
+            "argv": launch.argv,
+            "environment": sorted([*launch.env, *launch.passed]),
+            "version": launch.version,
+            "model": self.spec.model,
+            "route": launch.route.kind,
+            "box": self.box.level,
+        }
+        (self.folder / "launch.json").write_bytes(encode(facts))
+
+    def _box_spec(self, place: Place, launch: Launch, ports: tuple[int, ...]) -> BoxSpec:
+        passed = {name: self._environ[name] for name in launch.passed if name in self._environ}
+        return BoxSpec(
+            argv=launch.argv,
+            env={"PATH": self._path, "HOME": place.home, "LANG": "C.UTF-8", **launch.env, **passed},
+            cwd=self.spec.worktree,
+            writable=(self.spec.worktree, self.spec.git_dir, place.home),
+            readable=(self.spec.objects, *self.spec.alternates, place.given, *launch.readable, *self._tools),
+            git=(self.spec.worktree, self.spec.git_dir),
+            ports=ports,
+            stdin=str(self.folder / "stdin"),
+            stdout=str(self.folder / "agent.jsonl"),
+            stderr=str(self.folder / "agent.err"),
+        )
+
+    async def _serve(self, process: BoxedProcess, launch: Launch, place: Place) -> None:
+        """The three listeners inside the box's network. What the route does not need answers nothing."""
+        route = launch.route
+        model, hooks, proxy = process.listeners
+        self._servers.append(await serve(hooks, self._hooks.handle))
+        if route.kind == "gateway":
+            key = self._environ.get(route.key_variable, "")
+            self._servers.append(await serve(model, Gateway(route, place.token, key, self._record).handle))
+        else:
+            model.close()
+        hosts = (*route.hosts, *self.spec.box.egress)
+        if hosts:
+            self._servers.append(await serve(proxy, Egress(hosts, self._record).handle))
+        else:
+            proxy.close()
+
+    def _record(self, kind: str, *, sync: bool = False, **data: Any) -> None:
+        """Hooks and model traffic are signs of life, and they are on record before they take effect."""
+        self._alive_at = time.time()
+        self.log.write(kind, sync=sync, **data)
+
+    # -- watching -------------------------------------------------------------------------------------------
+
+    async def _watch(self, process: BoxedProcess) -> None:
+        """Look at the output and at the limits until the agent ends or has to be ended."""
+        while not self._asked_to_stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked_to_stop.wait(), LOOK_EVERY_S)
+            self._catch_up()
+            if (reason := self._over_limit()) is not None:
+                await self._end(process, End.STOPPED_BY_LIMIT, FailureClass.STUCK, reason)
+                return
+        if (self.folder / "stop").exists():
+            await self._end(process, End.STOPPED, None, self._stop_reason())
+
+    def _over_limit(self) -> str | None:
+        limits, now = self.spec.limits, time.time()
+        if now - self._started > limits.wall:
+            return f"it ran longer than {show_duration(limits.wall)}"
+        if now - self._alive_at > limits.silence:
+            return f"nothing was heard of it for {show_duration(limits.silence)}"
+        if self._turns > limits.turns:
+            return f"it took more than {limits.turns} turns"
+        return None
+
+    async def _end(self, process: BoxedProcess, end: End, failure: FailureClass | None, why: str) -> None:
+        """A clean end: asked first, then killed with everything it started."""
+        self._ended_by = (end, failure, why)
+        self.log.write("stopping", why=why)
+        await process.signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE_S)
+        await process.kill()
+
+    def _catch_up(self) -> None:
+        """Read what the agent printed since the last look; whole lines only."""
+        with contextlib.suppress(FileNotFoundError), (self.folder / "agent.jsonl").open("rb") as file:
+            file.seek(self._read)
+            while chunk := file.read(1 << 20):
+                self._read += len(chunk)
+                self._alive_at = time.time()
+                *lines, self._rest = (self._rest + chunk).split(b"\n")
+                for line in lines:
+                    self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        for event in self.agent.read(line):
+            self._turns += event.turn
+            if event.kind != "noise":
+                data = msgspec.structs.asdict(event)
+                self.log.write("agent", does=data.pop("kind"), **{k: v for k, v in data.items() if v})
+
+    # -- ending ---------------------------------------------------------------------------------------------
+
+    def _judge(self, code: int) -> RunOutcome:
+        """How it ended: the agent's own account of it, overruled by ours."""
+        outcome = self.agent.classify(self.spec, code, self._output("agent.jsonl"), self._output("agent.err"))
+        if self._ended_by is not None:
+            end, failure, why = self._ended_by
+            outcome = msgspec.structs.replace(outcome, end=end, failure=failure, why=why)
+        return outcome
+
+    def _output(self, name: str) -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / name).read_bytes()
+        return b""
+
+    def _stop_reason(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "stop").read_text(errors="replace")
+        return "it was asked to stop"
+
+    def _outcome(self, end: End, failure: FailureClass | None, why: str) -> RunOutcome:
+        return RunOutcome(run=self.spec.id, end=end, failure=failure, why=why)
+
+    def _finish(self, outcome: RunOutcome) -> RunOutcome:
+        final = msgspec.structs.replace(
+            outcome, run=self.spec.id, denied=tuple(self._hooks.denied), calls=self._hooks.calls,
+            started=self._started, ended=time.time(),
+        )  # fmt: skip
+        self.log.write("ended", end=final.end, why=final.why, failure=final.failure)
+        return final

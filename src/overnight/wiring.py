@@ -1,0 +1,110 @@
+"""The only place where real adapters are chosen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from overnight.agents.choose import choose as choose_agent
+from overnight.boxes.choose import choose as choose_box
+from overnight.boxes.settings import inside_path, tool_folders
+from overnight.config import Settings, bound, read_policy, read_settings
+from overnight.durable.journal import Observer
+from overnight.errors import OvernightError
+from overnight.fleet.local import LocalFleet
+from overnight.guard.decide import decide
+from overnight.guard.ledger import Ledger
+from overnight.guard.policy import GuardPolicy
+from overnight.guard.verdict import Call, Verdict
+from overnight.guard.world import Bounds
+from overnight.landing.checks import BoxedChecks, CheckSettings
+from overnight.landing.git import Git
+from overnight.landing.queue import LocalLander
+from overnight.landing.worktree import LocalWorkshop
+from overnight.missions.policy import BoxLevel, Policy
+from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
+from overnight.missions.task import Repo, Task
+from overnight.ports import Box, House
+from overnight.warden.keeper import Keeper
+from overnight.warden.world import RunDisk
+
+#: What starts a warden, when the run's directory is appended.
+WARDEN = (sys.executable, "-m", "overnight.warden_process")
+
+
+def _unobserved(_moment: str, _label: str) -> None:
+    """Nobody watches."""
+
+
+def box_for(settings: Settings, minimum: BoxLevel) -> Box:
+    """The machine's box, if it is strong enough. Raises BoxUnavailable, NotConfirmed."""
+    return choose_box(minimum, settings.box.name, settings.box.i_know, settings.box)
+
+
+def house_for(settings: Settings, home: Path, observer: Observer | None = None) -> House:
+    """The ports of a task's flow on this machine. observer is told before and after every git call."""
+    box, watch = box_for(settings, BoxLevel.NONE), observer or _unobserved
+
+    def policy_of(data: bytes, where: str) -> Policy:
+        return bound(read_policy(data, where), settings).policy
+
+    checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
+    return House(
+        fleet=LocalFleet(home, WARDEN, os.environ),
+        workshop=LocalWorkshop(home, box, policy_of, observer=watch),
+        checks=BoxedChecks(home, box, checks, watch),
+        lander=LocalLander(home, watch),
+    )
+
+
+async def keep(folder: Path, spec: RunSpec, stop: asyncio.Event) -> RunOutcome:
+    """Keep one run, in this process. What keeps it from starting is its outcome."""
+    started = time.time()
+    try:
+        settings = read_settings()
+        keeper = Keeper(
+            folder,
+            spec,
+            choose_agent(spec.agent, settings.agents, os.environ),
+            box_for(settings, spec.box.minimum),
+            guard_of(spec, folder),
+            os.environ,
+            stop,
+            tools=tool_folders(settings.box),
+            path=inside_path(settings.box),
+        )
+    except OvernightError as error:
+        launch = FailureClass.LAUNCH
+        return RunOutcome(
+            run=spec.id, end=End.FAILED, failure=launch, why=str(error), started=started, ended=time.time()
+        )
+    return await keeper.keep()
+
+
+class guard_of:  # noqa: N801 (reads as the function that it is)
+    """The guard of one run, with its memory of what the run wrote."""
+
+    def __init__(self, spec: RunSpec, folder: Path) -> None:
+        home = str(folder / "home")
+        self._bounds = Bounds(worktree=os.path.realpath(spec.worktree), home=os.path.realpath(home))
+        self._world, self._policy, self._ledger = RunDisk(spec.worktree, home), GuardPolicy(), Ledger()
+
+    def __call__(self, call: Call) -> Verdict:
+        return decide(call, self._policy, self._bounds, self._world, self._ledger)
+
+
+async def try_checks(root: Path, policy: Policy) -> tuple[CheckResult, ...]:
+    """The checks of a policy on the commit that is checked out in root, once, for `init`.
+
+    Raises BoxUnavailable, EmptyRepository and the like.
+    """
+    settings = read_settings()
+    with tempfile.TemporaryDirectory(prefix="overnight-init-") as state:
+        house = house_for(settings, Path(state))
+        commit = (await Git(root).run("rev-parse", "--verify", "HEAD^{commit}")).decode().strip()
+        task = Task(id="init", repo=Repo(name="init", path=str(root), target=policy.target), title="init", text="init")
+        return await house.checks.run(task, commit, policy.checks, "init")
