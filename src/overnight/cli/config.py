@@ -40,5 +40,5 @@ def _flat(value: object, name: str = "") -> list[tuple[str, str]]:
         items = cast("dict[str, object]", value).items()
         return [row for key, each in items for row in _flat(each, f"{name}.{key}" if name else key)]
     if isinstance(value, list | tuple):
-        value = ", ".join(str(each) for each in cast("list[object]", value))
-    return [(name, "not set" if value is None else str(value or "none") if value != 0 else str(value))]
+        return [(name, ", ".join(str(each) for each in cast("list[object]", value)) or "none")]
+    return [(name, "not set" if value is None else str(cast("object", value)))]

@@ -17,7 +17,7 @@ from overnight.errors import BadInput, BadState
 from overnight.landing.text import plain
 from overnight.report.journal import reading
 from overnight.report.rows import latest_run, make_row, raw_row
-from overnight.report.rundir import AGENT, EVENTS, folder_of, lines_from, moment_of, read_event, words_of
+from overnight.report.rundir import AGENT, EVENTS, folder_of, lines_from, moment_of, read_event, routine, words_of
 from overnight.report.story import story
 from overnight.report.views import State, TaskRow, TaskStory
 from overnight.report.watch import Watch
@@ -30,27 +30,37 @@ class _Stop(Struct, frozen=True):
     offset: int = 0
 
 
+class _Kind(Struct, frozen=True):
+    """What is wanted of a run."""
+
+    #: The file it is in.
+    name: str
+    raw: bool
+    everything: bool
+
+
 @click.command
 @click.argument("task")
 @click.option("--run", "n", type=click.IntRange(1), metavar="N", help="This run. Default: the last one.")
 @click.option("--follow", "-f", is_flag=True, help="Go on as it goes on, into its next runs, until the task ends.")
+@click.option("--all", "everything", is_flag=True, help="Also model requests, hooks and calls that were let through.")
 @click.option("--raw", is_flag=True, help="The agent's own output, as it came.")
-def log(task: str, n: int | None, follow: bool, raw: bool) -> None:
+def log(task: str, n: int | None, follow: bool, everything: bool, raw: bool) -> None:
     """What a task's run did, line by line: launch, turns, tool calls, what was denied, how it ended."""
     state = home.state_folder()
     told = story(state, task)
     run = _run(told, n)
-    name = AGENT if raw else EVENTS
+    kind = _Kind(AGENT if raw else EVENTS, raw, everything)
     if run is None:
         if not follow:
             raise BadState(task=told.row.id, state=told.row.phase, verb="log", next="No run of it has begun yet.")
     elif not follow:
-        path = folder_of(state, run) / name
+        path = folder_of(state, run) / kind.name
         if not path.exists():
             raise BadInput(problem=f"{path} is not there: the run wrote nothing, or its folder was removed.")
-        _print(_Stop(path), raw, half=True)
+        _print(_Stop(path), kind, half=True)
         return
-    _follow(state, told.row.id, run, name, raw)
+    _follow(state, told.row.id, run, kind)
 
 
 def _run(told: TaskStory, n: int | None) -> str | None:
@@ -63,14 +73,14 @@ def _run(told: TaskStory, n: int | None) -> str | None:
     return f"{told.row.id}.{told.row.life}.{n}"
 
 
-def _print(stop: _Stop, raw: bool, *, half: bool = False) -> _Stop:
+def _print(stop: _Stop, kind: _Kind, *, half: bool = False) -> _Stop:
     """Everything after the stop; the new stop. half: also a line that has no end yet."""
     offset = stop.offset
     for line, behind in lines_from(stop.path, offset, half=half):
         offset = behind
-        if raw:
+        if kind.raw:
             _print_raw(line)
-        elif (event := read_event(line)) is not None:
+        elif (event := read_event(line)) is not None and (kind.everything or not routine(event)):
             Paper().line(*_parts(event)).print()
     sys.stdout.flush()
     return _Stop(stop.path, offset)
@@ -87,12 +97,12 @@ def _print_raw(line: bytes) -> None:
 def _parts(event: dict[str, object]) -> Iterator[Part]:
     at = moment_of(event)
     yield (f"{clock(at, time.time()) if at is not None else 'unknown':<10}", "dim")
-    yield (words_of(event), "red" if event.get("failed") or event.get("what") == "denied" else "")
+    yield (words_of(event), "red" if event.get("failed") or event.get("decision") == "deny" else "")
 
 
-def _follow(state: Path, task: str, run: str | None, name: str, raw: bool) -> None:
+def _follow(state: Path, task: str, run: str | None, kind: _Kind) -> None:
     """Print what comes until the task ends. Between changes it sleeps."""
-    stop = _Stop(folder_of(state, run) / name) if run else None
+    stop = _Stop(folder_of(state, run) / kind.name) if run else None
     with reading(state) as db, Watch() as watch:
         watch.folder(state)
         while True:
@@ -101,8 +111,8 @@ def _follow(state: Path, task: str, run: str | None, name: str, raw: bool) -> No
             newest = latest_run(db, task, row.life)
             if stop is not None:
                 watch.folder(stop.path.parent)
-                stop = _print(stop, raw)
-            path = folder_of(state, f"{task}.{row.life}.{newest}") / name if newest is not None else None
+                stop = _print(stop, kind)
+            path = folder_of(state, f"{task}.{row.life}.{newest}") / kind.name if newest is not None else None
             if path is not None and (stop is None or stop.path != path):
                 note(f"run {newest}")
                 stop = _Stop(path)

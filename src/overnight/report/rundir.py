@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,16 +39,12 @@ def launch_of(folder: Path) -> LaunchFacts | None:
 
 
 def last_action(folder: Path) -> Action | None:
-    """The latest thing on record, of the agent where there is one; None when nothing is."""
-    fallback: Action | None = None
+    """The latest thing on record that a person would want to know; None when nothing is."""
     for line in reversed(_tail(folder / EVENTS)):
-        if (event := read_event(line)) is None:
-            continue
-        action = Action(at=moment_of(event), text=words_of(event))
-        if event.get("what") == "agent" and action.text:
-            return action
-        fallback = fallback or action
-    return fallback
+        event = read_event(line)
+        if event is not None and not routine(event):
+            return Action(at=moment_of(event), text=words_of(event))
+    return None
 
 
 def read_event(line: bytes) -> dict[str, Any] | None:
@@ -66,15 +62,42 @@ def moment_of(event: dict[str, Any]) -> float | None:
     return float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
 
 
+def routine(event: dict[str, Any]) -> bool:
+    """Whether a record says nothing that another one does not say better: traffic, and calls that were let through."""
+    kind = event.get("kind")
+    return kind in ("asked", "hook", "model") or (kind == "verdict" and event.get("decision") == "allow")
+
+
 def words_of(event: dict[str, Any]) -> str:
     """A record in one line for a person; the text is a stranger's, clean it before it is shown."""
-    what = str(event.get("what", ""))
-    if what == "agent":
-        kind, tool, text = (str(event.get(key) or "") for key in ("kind", "tool", "text"))
-        name = tool or ("" if kind == "text" else kind)
-        return ": ".join(part for part in (f"{name} failed" if event.get("failed") else name, text) if part)
-    rest = [f"{key}={_short(value)}" for key, value in event.items() if key not in ("at", "what", "seq") and value]
-    return " ".join([what, *rest])
+    kind = str(event.get("kind", ""))
+    make = _WORDS.get(kind)
+    if make is not None:
+        return make({key: _short(value) for key, value in event.items()})
+    rest = [
+        f"{key} {_short(value)}" for key, value in event.items() if key not in _PLUMBING and value not in (None, "")
+    ]
+    return ": ".join(part for part in (kind, ", ".join(rest)) if part)
+
+
+def _agent(event: dict[str, str]) -> str:
+    said, tool, text = event.get("event", ""), event.get("tool", ""), event.get("text", "")
+    name = tool or ("" if said == "text" else said)
+    return ": ".join(part for part in (f"{name} failed" if event.get("failed") == "true" else name, text) if part)
+
+
+def _verdict(event: dict[str, str]) -> str:
+    word = {"allow": "allowed", "deny": "denied"}.get(event.get("decision", ""), event.get("decision", ""))
+    return f"{word} {event.get('tool', '')}: {event.get('reason', '')} ({event.get('rule', 'no rule')})"
+
+
+_PLUMBING = ("seq", "at", "kind", "call")
+_WORDS: dict[str, Callable[[dict[str, str]], str]] = {
+    "agent": _agent,
+    "asked": lambda e: f"asks for {e.get('tool', '')}: {e.get('input', '')}",
+    "verdict": _verdict,
+    "ended": lambda e: f"ended ({e.get('end', 'unknown')}): {e.get('why', '')}",
+}
 
 
 def _short(value: object) -> str:
