@@ -20,6 +20,7 @@ from overnight.durable.pools import Pool, Rate
 FAST = Path("/dev/shm")
 #: A drive that needs more turns of the loop than this to come to a standstill never will.
 TURNS = 20_000
+STILL = 4
 
 
 class Killed(BaseException):
@@ -159,12 +160,15 @@ class Lab:
 
     async def settle(self) -> None:
         """Until nothing goes on by itself: all wait, or stand at a gate of the world. Raises Killed."""
+        still = 0
         for _ in range(TURNS):
             if self.killer.dead:
                 raise Killed
             assert not self.driver.done(), "the engine ended by itself"
             standing = sum(1 for gate in self.world.gates.values() if not gate.done())
-            if len(self.engine.live) == standing and not self.engine._wake.is_set() and not self.engine._due():
+            quiet = len(self.engine.live) == standing and not self.engine._wake.is_set() and not self.engine._due()
+            still = still + 1 if quiet else 0
+            if still > STILL:  # what was set off a moment ago has had its turn
                 return
             await asyncio.sleep(0)
         raise AssertionError(f"no standstill: {self.tasks()}")

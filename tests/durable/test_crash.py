@@ -144,7 +144,7 @@ INPUTS: dict[str, dict[str, Any]] = {
 task = st.sampled_from(TASKS)
 some_acts = st.one_of(
     st.tuples(st.just("submit"), task, st.integers(0, 2)),
-    st.tuples(st.sampled_from(("pause", "stop", "cancel", "resume", "retry", "decide")), task),
+    st.tuples(st.sampled_from(("pause", "stop", "stop", "cancel", "resume", "retry", "retry", "decide")), task),
     st.tuples(st.sampled_from(("pause_all", "resume_all")), st.sampled_from(("", "left", "right"))),
     st.tuples(st.just("advance"), st.sampled_from((1, 10, 31, 1000, 100_000))),
     st.tuples(st.sampled_from(("let go", "let go", "help", "help", "step", "fault", "hold", "restart"))),
