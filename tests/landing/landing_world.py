@@ -18,7 +18,7 @@ from overnight.landing.queue import LocalLander
 from overnight.landing.worktree import LocalWorkshop, WorkshopSettings
 from overnight.missions.run import Result
 from overnight.missions.task import Repo, Task
-from overnight.ports import Box, Ground
+from overnight.ports import Box, Ground, Landed, Staged
 
 T = TypeVar("T")
 BOXES: dict[str, Callable[[], Box]] = {"none": Unconfined, "bubblewrap": Bubblewrap}
@@ -116,6 +116,18 @@ class World:
         agent("add", "-A")
         agent("commit", "-q", "-m", message)
         return ground, self.collect(ground).commit
+
+    def stage(self, ground: Ground, work: str) -> Staged:
+        """A merge that is known not to conflict."""
+        staged = run(self.lander().stage(self.task, ground, work, "t1.1.1"))
+        assert isinstance(staged, Staged), staged
+        return staged
+
+    def land(self, ground: Ground, staged: Staged) -> Landed:
+        """A landing that is known not to lose."""
+        landed = run(self.lander().land(self.task, ground, staged))
+        assert isinstance(landed, Landed), landed
+        return landed
 
     def refs(self) -> dict[str, str]:
         """Every ref of the user's repository."""

@@ -179,27 +179,26 @@ def test_a_rewritten_history_is_kept_and_refused(world: World) -> None:
     assert "one.txt" in files(world, result.ref)
 
 
-@pytest.mark.parametrize(
-    "wreck",
-    [
-        lambda git_dir: shutil.rmtree(git_dir / "objects"),
-        lambda git_dir: (git_dir / "HEAD").unlink(),
-        lambda git_dir: (git_dir / "HEAD").write_text("ref: refs/heads/nowhere\n"),
-        lambda git_dir: (git_dir / "objects/info/alternates").write_text("/nonexistent\n"),
-        lambda git_dir: (git_dir / "config").write_text("[core\n"),
-        lambda git_dir: (git_dir / "index").write_bytes(b"junk"),
-        lambda git_dir: shutil.rmtree(git_dir),
-    ],
-    ids=["objects", "HEAD", "unborn", "alternates", "config", "index", "all"],
-)  # fmt: skip
-def test_a_wrecked_git_dir_does_not_cost_the_files(boxed: World, wreck: Callable[[Path], object]) -> None:
+WRECKED: dict[str, Callable[[Path], object]] = {
+    "objects": lambda git_dir: shutil.rmtree(git_dir / "objects"),
+    "HEAD": lambda git_dir: (git_dir / "HEAD").unlink(),
+    "unborn": lambda git_dir: (git_dir / "HEAD").write_text("ref: refs/heads/nowhere\n"),
+    "alternates": lambda git_dir: (git_dir / "objects/info/alternates").write_text("/nonexistent\n"),
+    "config": lambda git_dir: (git_dir / "config").write_text("[core\n"),
+    "index": lambda git_dir: (git_dir / "index").write_bytes(b"junk"),
+    "all": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("case", WRECKED)
+def test_a_wrecked_git_dir_does_not_cost_the_files(boxed: World, case: str) -> None:
     """Whatever is broken in it, what is in the work tree comes out."""
     ground, tree, agent, git_dir = start(boxed)
     write(tree, {"one.txt": "1\n"})
     agent("add", "-A")
     agent("commit", "-qm", "one")
     write(tree, {"two.txt": "2\n"})
-    wreck(git_dir)
+    WRECKED[case](git_dir)
     git_dir.mkdir(exist_ok=True)
     result = boxed.collect(ground)
     assert result.changed == ("one.txt", "two.txt")

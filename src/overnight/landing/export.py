@@ -49,7 +49,7 @@ if [ -n "$AGENT" ]; then
 else
   : > "$OUT/tips"
 fi
-if [ -n "$head" ]; then git read-tree -m "$head" || git read-tree "$head" || exit 11; fi
+if [ -n "$head" ]; then git read-tree --reset "$head" || exit 11; fi
 xargs -0 -n 1 sh -c '[ $# = 0 ] || git check-ignore -q -- "./$1" || printf "%s\0" "$1"' sh < "$NESTED" > "$OUT/nested"
 {
   printf ':(top)\0'

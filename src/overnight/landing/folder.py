@@ -51,10 +51,12 @@ class Folder:
         try:
             await self._copy_index()
             self._refuse_unfinished()
+            if not await self._index_is(old):
+                raise self._busy("changes are staged there")
             changed = await changes(self._repository.plain, old, new)
             if self._wrote():
                 await self._accept(await self._done(changed, new))
-            await self._refuse_dirty(old, changed)
+            await self._refuse_dirty(changed)
             await self._write(old, new, changed)
         except (Held, OvernightError, OSError):
             await self.undo(old, new)
@@ -160,9 +162,7 @@ class Folder:
             if (self._git_dir / name).exists():
                 raise self._busy(f"{what} is unfinished there")
 
-    async def _refuse_dirty(self, old: str, changed: Sequence[Change]) -> None:
-        if not await self._index_is(old):
-            raise self._busy("changes are staged there")
+    async def _refuse_dirty(self, changed: Sequence[Change]) -> None:
         dirty = await self._dirty()
         if dirty:
             raise self._busy(f"changes are not committed there: {_named(dirty)}")

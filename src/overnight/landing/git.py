@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
+import signal
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -151,12 +153,11 @@ class Git:
                 command=shlex.join(args), code="ended by us", stderr=f"took over {self._limit:g} s"
             ) from None
         finally:
-            if not talk.done():
-                process.terminate()
-                await asyncio.wait([talk], timeout=_GRACE)
-            if not talk.done():
-                process.kill()
-                await asyncio.wait([talk])
+            for ending in (signal.SIGTERM, signal.SIGKILL):  # git's own children too: they hold its pipes
+                if not talk.done():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, ending)
+                    await asyncio.wait([talk], timeout=_GRACE)
         code = process.returncode
         assert code is not None
         self.observer("after", command)

@@ -42,7 +42,7 @@ async def write_private(
     if index is not None and index.exists():
         shutil.copy2(index, git_dir / "index")  # its time too: git compares the files' times with it
     git = Git(git_dir, work_tree=work_tree, observer=repository.git.observer)
-    await git.run("read-tree", *(("-m",) if (git_dir / "index").exists() else ()), start)
+    await git.run("read-tree", *(("--reset",) if (git_dir / "index").exists() else ()), start)
     return git
 
 

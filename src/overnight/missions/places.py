@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def split_run(run_id: str) -> tuple[str, str, str]:
     """`TASK.LIFE.N` -> (TASK, LIFE, N). Raises ValueError for anything else."""
-    task, life, n = run_id.rsplit(".", 2)
+    task, life, n = ("", "", *run_id.rsplit(".", 2))[-3:]
     if not (task and life.isdecimal() and n.isdecimal()) or "/" in task or task in (".", ".."):
         raise ValueError(f"{run_id!r} is not a run id: TASK.LIFE.N")
     return task, life, n
