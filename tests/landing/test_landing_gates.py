@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from pathlib import Path
 
@@ -72,13 +71,13 @@ def test_nested_repositories_are_found_by_folder_and_file(tmp_path: Path) -> Non
     (tmp_path / "tree/file").write_bytes(b"12345")
     nested, size = nested_repositories(tmp_path / "tree")
     assert nested == [b"a", b"b", b"c"]
-    assert size == 5 + 1 + os.lstat(tmp_path / "tree/link").st_size - 1 + 0 or size >= 5
+    assert size == len("12345") + len("x")
 
 
 @given(st.binary(max_size=60))
 def test_a_shown_path_is_one_harmless_line(name: bytes) -> None:
     """Whatever bytes a path has, its line is printable and stays one line."""
-    assert all(c == " " or c.isprintable() for c in path_shown(name))
+    assert path_shown(name).isprintable()
 
 
 @given(st.text(max_size=60))

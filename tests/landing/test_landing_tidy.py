@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from landing_world import World, git, run, write
 
 from overnight.boxes.bubblewrap import Bubblewrap
-from overnight.errors import StateNotWritable
-from overnight.landing.places import Places, remove_tree
+from overnight.landing.places import Places
 
 
 def test_a_clean_worktree_goes_without_a_rescue(boxed: World) -> None:
@@ -57,7 +56,8 @@ def test_a_second_life_keeps_the_first_ones_rescue(world: World) -> None:
         write(Path(world.prepare().worktree), {name: "x\n"})
         rescue = run(world.workshop().tidy(world.task))
     assert rescue is not None
-    assert set(git(world.repo, "log", "-m", "--name-only", "--format=", rescue).split()) == {"first.txt", "second.txt"}
+    names = git(world.repo, "log", "-m", "--name-only", "--format=", rescue).split()
+    assert {"first.txt", "second.txt"} <= set(names)
 
 
 def test_tidy_twice_or_without_a_worktree_does_nothing(world: World) -> None:
@@ -132,7 +132,7 @@ def test_nothing_outside_the_state_folder_is_ever_discarded(tmp_path: Path) -> N
             places.discard(path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.skipif(subprocess.run(["unshare", "--mount", "true"]).returncode != 0, reason="may not mount")
 def test_a_mount_inside_stops_the_deletion(tmp_path: Path) -> None:
     """What lies on another file system is somebody else's."""
     mounted = tmp_path / "tree/mounted"
@@ -141,20 +141,24 @@ def test_a_mount_inside_stops_the_deletion(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from overnight.landing.places import remove_tree\n"
         "from overnight.errors import StateNotWritable\n"
         "try: remove_tree(Path(sys.argv[1]))\n"
-        "except StateNotWritable: sys.exit(0 if (Path(sys.argv[1]) / 'mounted/precious').exists() else 3)\n"
-        "sys.exit(4)"
+        "except StateNotWritable: sys.exit(21 if (Path(sys.argv[1]) / 'mounted/precious').exists() else 22)\n"
     )
     script = f'mount -t tmpfs none "{mounted}" && touch "{mounted}/precious" && "$0" -c "$1" "{tmp_path}/tree"'
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, shutil.which("python3") or "", child], check=False)
-    assert done.returncode in (0, 1)
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, sys.executable, child])
+    assert done.returncode == 21
 
 
 def test_a_failed_making_leaves_nothing_behind(tmp_path: Path) -> None:
     """A folder appears whole or not at all."""
     places = Places(tmp_path / "state")
-    with pytest.raises(KeyboardInterrupt), places.appearing(tmp_path / "state/made") as making:
-        write(making, {"half": "x"})
-        raise KeyboardInterrupt
+
+    def half() -> None:
+        with places.appearing(tmp_path / "state/made") as making:
+            write(making, {"half": "x"})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half()
     assert not (tmp_path / "state/made").exists()
     assert list((tmp_path / "state/trash").iterdir()) == []
 
@@ -168,9 +172,3 @@ def test_tidying_runs_in_the_box(tmp_path: Path) -> None:
     git(tree / "evil", "config", "core.fsmonitor", f"touch {canary}; false")
     run(world.workshop().tidy(world.task))
     assert not canary.exists()
-
-
-def test_errors_of_this_kind_say_what_to_do() -> None:
-    """The message of a stopped deletion names the place."""
-    assert "unmount" in str(StateNotWritable(path="/x", reason="something is mounted there; unmount it"))
-    assert callable(remove_tree)

@@ -15,9 +15,7 @@ def path_text(name: bytes) -> str:
 
 def path_shown(name: bytes) -> str:
     """A path for a message: on one line, nothing in it can move a cursor."""
-    return re.sub(
-        r"[^\S ]|[^\x20-\x7e\xa0-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]", _escaped, path_text(name)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path_text(name))
 
 
 def one_line(text: str, most: int = 200) -> str:
@@ -37,7 +35,3 @@ def head_and_tail(head: bytes, tail: bytes, left_out: int) -> str:
     if left_out:
         shown += f"\n[… {left_out} bytes left out …]\n" + plain(tail.decode("utf-8", "replace"))
     return shown
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
