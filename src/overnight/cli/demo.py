@@ -44,12 +44,12 @@ def demo(keep: bool, live: bool) -> None:
     """
     folder = Path(tempfile.mkdtemp(prefix="overnight-demo-"))
     with contextlib.ExitStack() as stack:
-        if not keep:
-            stack.callback(rmtree, folder, ignore_errors=True)
         night = _Night(folder, live)
         stack.callback(night.end)
         night.play()
-    if keep:
+    if not keep:
+        rmtree(folder, ignore_errors=True)
+    else:
         say(f"Everything is in {folder}. Look around with OVERNIGHT_HOME={folder}/state overnight status")
 
 
