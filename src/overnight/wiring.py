@@ -46,7 +46,7 @@ def box_for(settings: Settings, minimum: BoxLevel) -> Box:
 
 
 def house_for(settings: Settings, home: Path, observer: Observer | None = None) -> House:
-    """The ports of a task's flow on this machine. observer is told before and after every git call."""
+    """The ports of a task's flow on this machine. observer is told before and after every git call and start of a warden."""
     box, watch = box_for(settings, BoxLevel.NONE), observer or _unobserved
 
     def policy_of(data: bytes, where: str) -> Policy:
@@ -54,7 +54,7 @@ def house_for(settings: Settings, home: Path, observer: Observer | None = None) 
 
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
     return House(
-        fleet=LocalFleet(home, WARDEN, os.environ),
+        fleet=LocalFleet(home, WARDEN, os.environ, watch),
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch),
         lander=LocalLander(home, watch),

@@ -29,9 +29,15 @@ TRIES = 3
 class LocalFleet:
     """Port `Fleet`, on this machine."""
 
-    def __init__(self, home: Path, command: Sequence[str], environ: Mapping[str, str]) -> None:
-        """command: starts a warden when the run directory is appended to it."""
-        self._home, self._command, self._environ = home, list(command), dict(environ)
+    def __init__(
+        self,
+        home: Path,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        observer: Callable[[str, str], None] = lambda _moment, _label: None,
+    ) -> None:
+        """command: starts a warden when the run directory is appended to it. observer: told before and after that."""
+        self._home, self._command, self._environ, self._observer = home, list(command), dict(environ), observer
 
     async def run(self, spec: RunSpec) -> RunOutcome:
         folder = Path(run_dir(str(self._home), spec.id))
@@ -46,9 +52,12 @@ class LocalFleet:
                 if dead:
                     continue
             if free:
-                await _exit_of(self._start(folder))
-            elif (warden := await _introduced(folder)) is not None:
-                await _exit_of(warden.pid, lambda who=warden: is_alive(who))
+                self._observer("before", "start warden")
+                warden = self._start(folder)
+                self._observer("after", "start warden")
+                await _exit_of(warden)
+            elif (who := await _introduced(folder)) is not None:
+                await _exit_of(who.pid, lambda who=who: is_alive(who))
         return read_outcome(folder) or _never_started(folder, spec)
 
     async def stop(self, run: str, why: str) -> None:
