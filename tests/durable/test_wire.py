@@ -97,9 +97,11 @@ def test_without_a_daemon_the_client_does_it_itself(home: Path) -> None:
 
 def test_clients_without_a_daemon_wait_for_each_other(home: Path) -> None:
     """Many at once all get their task in, none twice."""
-    fresh = [
-        threading.Thread(target=lambda n=n: Client(home).call("submit", **{**TASK, "id": f"t{n}"})) for n in range(8)
-    ]
+
+    def submit(n: int) -> None:
+        Client(home).call("submit", **{**TASK, "id": f"t{n}"})
+
+    fresh = [threading.Thread(target=submit, args=(n,)) for n in range(8)]
     for thread in fresh:
         thread.start()
     for thread in fresh:
@@ -252,7 +254,7 @@ def test_a_journal_that_cannot_be_written_is_told_to_the_client(home: Path) -> N
     assert "Free some space" in asyncio.run(main())
 
 
-@pytest.mark.parametrize("length", [60, 103, 104, 107, 108, 109, 200, 1000])
+@pytest.mark.parametrize("length", [60, 103, 104, 107, 108, 109, 200, 400])
 def test_a_state_folder_may_have_any_length(home: Path, length: int) -> None:
     """Paths longer than a unix socket's address work too, relative and absolute names alike."""
     deep = home

@@ -21,6 +21,10 @@ class NobodyAnswers(ConnectionError):
     """No daemon was reached: nothing was asked, asking again is harmless."""
 
 
+class LockTaken(Exception):
+    """Neither does a daemon answer, nor is the journal's lock free: another process starts, ends or writes."""
+
+
 class Client:
     """Verbs of the desk, from another process. `actor` goes into the record."""
 
@@ -35,8 +39,8 @@ class Client:
         arguments["actor"] = self._actor
         try:
             return self._ask_or_do(verb, arguments)
-        except AlreadyRunning as running:
-            return self._keep_trying(verb, arguments, running)
+        except LockTaken:
+            return self._keep_trying(verb, arguments)
         except OSError as error:
             raise DaemonUnreachable(path=self.home / NAME) from error
 
@@ -55,18 +59,21 @@ class Client:
             raise DaemonUnreachable(path=self.home / NAME) from error
 
     def _ask_or_do(self, verb: str, arguments: dict[str, Any]) -> Any:
-        """Raises AlreadyRunning when somebody took the lock between the two looks."""
+        """Raises LockTaken."""
         try:
             return self._ask(verb, arguments)
         except NobodyAnswers:
+            pass
+        try:
             journal = Journal(self.home)
+        except AlreadyRunning as error:
+            raise LockTaken from error
         try:
             return Desk(journal).call(verb, arguments)
         finally:
             journal.close()
 
-    def _keep_trying(self, verb: str, arguments: dict[str, Any], running: AlreadyRunning) -> Any:
-        """Who has the lock is a daemon that starts or ends, or another client that is soon done."""
+    def _keep_trying(self, verb: str, arguments: dict[str, Any]) -> Any:
         from time import monotonic, sleep
 
         until = monotonic() + TIMEOUT_S
@@ -74,11 +81,11 @@ class Client:
             sleep(RETRY_S)
             try:
                 return self._ask_or_do(verb, arguments)
-            except AlreadyRunning:
+            except LockTaken:
                 continue
             except OSError as error:
                 raise DaemonUnreachable(path=self.home / NAME) from error
-        raise DaemonUnreachable(path=self.home / NAME) from running
+        raise DaemonUnreachable(path=self.home / NAME)
 
     def _ask(self, verb: str, arguments: dict[str, Any]) -> Any:
         """Raises NobodyAnswers before anything was sent, another OSError when the answer did not come."""
