@@ -1,59 +1,307 @@
-"""`events.ndjson`: what happened in a run, one typed line each, on disk before it takes effect where that matters."""
+"""`events.ndjson`: what happened in a run, one typed line each, on disk before it takes effect where that matters.
+
+A line is a JSON object with `kind`, `seq` (from 1), `at` (epoch seconds) and the fields of its class here. Texts come
+from the agent: they are cleaned of control characters and cut, and say so.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import errno
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-#: Longer texts are cut, and say so.
-MOST = 4000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+import msgspec
+from msgspec import Struct
+
+from overnight.guard.verdict import Decision
+
+#: Characters of a text that are kept; longer ones are cut, and say so.
+MOST_TEXT = 4000
+#: Bytes of a log. The agent chooses how often it calls, so it could fill the disk; then nothing passes any more.
+MOST_LOG = 256 << 20
+#: Control characters, what reorders text on a screen, what some readers take for a line's end, halves of characters.
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def clean(value: Any) -> Any:
-    """Fit to be kept and shown: no control characters, no endless texts, plain JSON types."""
-    if isinstance(value, str):
-        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
-        return text if len(text) <= MOST else f"{text[:MOST]} … ({len(text) - MOST} characters left out)"
-    if isinstance(value, dict):
-        return {str(k): clean(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] (any JSON)
-    if isinstance(value, (list, tuple)):
-        return [clean(v) for v in value]  # pyright: ignore[reportUnknownVariableType] (any JSON)
-    return value if value is None or isinstance(value, (bool, int, float)) else clean(str(value))
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """Something that happened. `seq` and `at` are given by the log."""
+
+    #: On disk when `EventLog.write` returns, not only handed to the system.
+    durable: ClassVar[bool] = False
+    #: Written even to a log that is full: how a run ended is always said.
+    last_words: ClassVar[bool] = False
+
+    seq: int = 0
+    at: float = 0.0
+
+
+class Started(Event, frozen=True, kw_only=True, tag="started"):
+    """The warden took the run up."""
+
+    run: str
+    agent: str
+
+
+class Launched(Event, frozen=True, kw_only=True, tag="launched"):
+    """The agent's CLI was started in its box."""
+
+    agent: str
+    version: str
+    #: Kind of the route to the model.
+    route: str
+    #: Level of the box.
+    box: str
+
+
+class Asked(Event, frozen=True, kw_only=True, tag="asked"):
+    """The agent wants to call a tool. On disk before the verdict takes effect."""
+
+    durable: ClassVar[bool] = True
+
+    call: str
+    tool: str
+    #: The input in one text: the command or path, where it is nothing else, or its JSON.
+    input: str
+    #: SHA-256 of the whole input as canonical JSON, in hex.
+    digest: str = ""
+    #: The call's id was asked about before.
+    again: bool = False
+
+
+class Decided(Event, frozen=True, kw_only=True, tag="verdict"):
+    """What the guard said, or what was said because it could not."""
+
+    call: str
+    tool: str
+    decision: Decision
+    rule: str
+    reason: str
+    words: tuple[str, ...] = ()
+
+
+class Done(Event, frozen=True, kw_only=True, tag="done"):
+    """The agent says that a call is over."""
+
+    call: str
+    tool: str
+    failed: bool = False
+    #: Its error, if it failed.
+    error: str = ""
+    #: Milliseconds, as the agent counts them.
+    ms: float | None = None
+
+
+class Heard(Event, frozen=True, kw_only=True, tag="hook"):
+    """Another hook of the agent."""
+
+    name: str
+    tool: str = ""
+    call: str = ""
+
+
+class HookRefused(Event, frozen=True, kw_only=True, tag="hook-refused"):
+    """A request to the hooks' address that could not be answered with a verdict."""
+
+    why: str
+
+
+class AgentSaid(Event, frozen=True, kw_only=True, tag="agent"):
+    """One thing in the agent's output: an `AgentEvent`, whose kind is `event` here."""
+
+    event: str
+    text: str = ""
+    tool: str = ""
+    call: str = ""
+    failed: bool = False
+    session: str = ""
+
+
+class Exchanged(Event, frozen=True, kw_only=True, tag="model"):
+    """One request to the model API, after it is over."""
+
+    method: str
+    #: Without its query.
+    path: str
+    #: What the agent got; None when it got no answer.
+    status: int | None = None
+    #: Milliseconds from the request to the head of the model's answer.
+    first_byte_ms: float | None = None
+    #: Milliseconds from the request to its end.
+    ms: float | None = None
+    #: Body bytes to the model and from it.
+    sent: int = 0
+    received: int = 0
+    #: Why it was not passed on; empty when it was.
+    refused: str = ""
+    #: Why the answer is not whole; empty when it is.
+    cut: str = ""
+
+
+class Reached(Event, frozen=True, kw_only=True, tag="egress"):
+    """A decision about a connection out of the box."""
+
+    #: HOST:PORT as it was asked for.
+    target: str
+    allowed: bool
+    why: str = ""
+
+
+class Left(Event, frozen=True, kw_only=True, tag="egress-end"):
+    """A connection out of the box is over."""
+
+    target: str
+    #: Bytes out of the box and into it.
+    sent: int
+    received: int
+    #: Seconds.
+    lasted: float
+    why: str = ""
+
+
+class Limit(Event, frozen=True, kw_only=True, tag="limit"):
+    """A limit of the run was reached."""
+
+    last_words: ClassVar[bool] = True
+
+    #: wall, silence, turns
+    limit: str
+    why: str
+
+
+class Stopping(Event, frozen=True, kw_only=True, tag="stopping"):
+    """The warden ends the agent."""
+
+    last_words: ClassVar[bool] = True
+
+    why: str
+
+
+class Ended(Event, frozen=True, kw_only=True, tag="ended"):
+    """The run is over."""
+
+    durable: ClassVar[bool] = True
+    last_words: ClassVar[bool] = True
+
+    end: str
+    why: str
+    failure: str | None = None
+
+
+class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
+    """A whole line that is no event: the machine went down over it, or a later version wrote it. Never written."""
+
+    #: How it begins.
+    line: str
+
+
+AnyEvent = (
+    Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Reached | Left
+    | Limit | Stopping | Ended | Unreadable
+)  # fmt: skip
+#: Puts an event on record. Raises OSError when it can't.
+Record = Callable[[Event], None]
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def clean(text: str, most: int = MOST_TEXT) -> str:
+    """Fit to be kept: no control characters but tab and line feed, and not longer than `most` and a note."""
+    kept = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text[:most])
+    return kept if len(text) <= most else f"{kept} … ({len(text) - most} characters left out)"
 
 
 class EventLog:
-    """Appends. One `write` is one system call, so a line is torn only by the machine going down."""
+    """Appends events to a file, each with one `write`, so that only a machine that goes down or a full disk tears one.
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._seq = sum(1 for _ in read_events(path))
+    Raises OSError when the file can't be opened.
+    """
 
-    def write(self, kind: str, *, sync: bool = False, **data: Any) -> None:
-        """Append an event. sync: it is on disk when this returns."""
+    def __init__(self, path: Path, most: int = MOST_LOG) -> None:
+        self._most = most
+        self._seq = max((event.seq for event in read_events(path)), default=0)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
+        _keep_name(path.parent)
+
+    def write(self, event: Event | str, *, sync: bool = False, **data: Any) -> None:  # noqa: ARG002
+        """Append. Raises OSError when it can't be written whole, or when the log is full (EFBIG).
+
+        A durable event waits for the disk, and with it everything else in this process: nothing may overtake it.
+        """
+        if isinstance(event, str):  # the keeper's way until it writes events
+            given = {"kind": event, **{("event" if key == "does" else key): value for key, value in data.items()}}
+            self.write(msgspec.convert(msgspec.to_builtins(given), AnyEvent))
+            return
+        if self._size > self._most and not event.last_words:
+            raise OSError(errno.EFBIG, "the run's record is full")
+        line = _ENCODER.encode(_fit(event, self._seq + 1)) + b"\n"
+        # What was torn before stays, as a line of its own.
+        self._append(b"\n" + line if self._torn else line)
         self._seq += 1
-        line = {"seq": self._seq, "at": round(time.time(), 3), "kind": kind, **clean(data)}
-        os.write(self._fd, json.dumps(line, ensure_ascii=True).encode() + b"\n")
-        if sync:
+        if event.durable:
             os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._fd)
+        """Let go of the file. A second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _append(self, line: bytes) -> None:
+        self._torn = True
+        written = os.write(self._fd, line)
+        self._size += written
+        if written != len(line):
+            raise OSError(errno.ENOSPC, "the run's record could not be written whole")
+        self._torn = False
 
 
-def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
-    """Whole events from an offset in bytes on; a torn last line is not one yet. No file, no events."""
+def _keep_name(folder: Path) -> None:
+    """A new file outlives a crash only with its folder's entry."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield json.loads(line)
-    except FileNotFoundError:
-        return
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _fit(event: Event, seq: int) -> Event:
+    changed: dict[str, Any] = {"seq": seq, "at": round(time.time(), 3)}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if type(value) is str:
+            changed[name] = clean(value)
+        elif type(value) is tuple:
+            changed[name] = tuple(clean(str(part)) for part in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (every tuple of an event holds texts)
+    return msgspec.structs.replace(event, **changed)
+
+
+def read_events(path: Path, offset: int = 0) -> Iterator[AnyEvent]:
+    """Whole events from an offset in bytes on; a last line without an end is not one yet. No file: no events."""
+    for event, _ in follow_events(path, offset):
+        yield event
+
+
+def follow_events(path: Path, offset: int = 0) -> Iterator[tuple[AnyEvent, int]]:
+    """As `read_events`, each with the offset behind it, from where a later call goes on."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield _read(line), offset
+
+
+def _read(line: bytes) -> AnyEvent:
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Unreadable(line=clean(line[:200].decode(errors="replace").rstrip("\n")))

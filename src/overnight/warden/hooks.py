@@ -2,78 +2,159 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, cast
 
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.ports import Agent
-from overnight.warden.http import Exchange, Request
+from overnight.warden.events import Asked, Decided, Done, Event, Heard, HookRefused, Record, clean
+from overnight.warden.http import Exchange, Limits, Request, Response
 
-#: A hook's body above this size is refused, and with it the call.
-MAX_HOOK = 8 << 20
-
-
-class Record(Protocol):
-    """Puts something on record."""
-
-    def __call__(self, kind: str, *, sync: bool = False, **data: Any) -> None: ...
+#: The only path.
+PATH = "/hook"
+#: For the listener: the body of a hook holds a call's input and, afterwards, its output.
+HOOK_LIMITS = Limits(body=16 << 20, held=64 << 20)
+#: Characters of a refused call in the run's outcome.
+_SHORT = 500
+#: Inputs of one entry that speaks for itself, beside what only describes it.
+_SPEAKS = ("command", "file_path", "path", "url", "pattern")
+_WAITS = "PreToolUse"
 
 
 class Hooks:
-    """Answers POST requests of the CLI's http hooks."""
+    """Answers the POST requests of the CLI's http hooks.
+
+    Fails closed: a request that can't be understood, decided or recorded is denied in so many words where it is a
+    call that waits, and refused with 400 where that can't be told, which the CLI takes for a denial as well.
+    """
 
     def __init__(self, agent: Agent, decide: Callable[[Call], Verdict], record: Record) -> None:
+        """record puts an event on record and raises OSError when it can't."""
         self._agent, self._decide, self._record = agent, decide, record
+        self._ids: set[str] = set()
         #: (tool, what, reason) of every call that was refused.
         self.denied: list[tuple[str, str, str]] = []
+        #: Calls that were asked about.
         self.calls = 0
 
-    async def handle(self, request: Request, exchange: Exchange) -> None:
-        """400 for what is no hook request: the CLI then blocks the call (`onFailure: block`)."""
-        event = self._parse(request)
-        if event is None:
-            self._record("hook-refused", why="not a hook request")
-            await exchange.reply(400, b'{"error":"not a hook request"}')
-            return
-        await exchange.reply(200, json.dumps(self._answer(event)).encode())
-
-    def _parse(self, request: Request) -> Mapping[str, Any] | None:
-        if request.method != "POST" or len(request.body) > MAX_HOOK:
-            return None
+    async def handle(self, request: Request, exchange: Exchange) -> Response:  # noqa: ARG002 (a Handler)
+        """The handler for `serve`."""
+        event = _parse(request)
+        if isinstance(event, str):
+            return self._refuse(event)
         try:
-            event = json.loads(request.body)
-        except (ValueError, RecursionError):
-            return None
-        return event if isinstance(event, dict) and "hook_event_name" in event else None  # pyright: ignore[reportUnknownVariableType] (any JSON)
+            call = self._agent.hook(event)
+            if call is None:
+                self._record(_told(event))
+                return Response.json(200, {})
+            return Response.json(200, self._agent.answer(event, self._judge(call)))
+        except Exception as error:  # whatever goes wrong in here, no call may come of it
+            return self._denial(event, _words(error))
 
-    def _answer(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        call = self._agent.hook(event)
-        if call is None:
-            self._note(event)
-            return {}
+    def _judge(self, call: Call) -> Verdict:
+        """The verdict, once the question is on disk. Raises OSError when it can't be."""
         self.calls += 1
-        self._record("asked", sync=True, call=call.id, tool=call.tool, input=shown(call.input))
-        try:
-            verdict = self._decide(call)
-        except Exception as error:  # a guard that fails must not let anything through
-            verdict = Verdict(decision=Decision.DENY, rule="guard.failed", reason=f"the guard failed: {error!r}")
+        again = call.id in self._ids
+        self._ids.add(call.id)
+        text = shown(call.input)
+        self._record(Asked(call=call.id, tool=call.tool, input=text, digest=_digest(call.input), again=again))
+        verdict = self._verdict(call)
         if verdict.decision is not Decision.ALLOW:
-            self.denied.append((call.tool, shown(call.input), verdict.reason))
+            self.denied.append((clean(call.tool, _SHORT), clean(text, _SHORT), clean(verdict.reason, _SHORT)))
         self._record(
-            "verdict", call=call.id, tool=call.tool, decision=verdict.decision, rule=verdict.rule, reason=verdict.reason
-        )
-        return self._agent.answer(event, verdict)
+            Decided(
+                call=call.id, tool=call.tool, decision=verdict.decision, rule=verdict.rule, reason=verdict.reason,
+                words=verdict.words,
+            )
+        )  # fmt: skip
+        return verdict
 
-    def _note(self, event: Mapping[str, Any]) -> None:
-        name = str(event.get("hook_event_name"))
-        call, tool = str(event.get("tool_use_id") or ""), str(event.get("tool_name") or "")
-        self._record("hook", name=name, failed="error" in event, call=call, tool=tool)
+    def _verdict(self, call: Call) -> Verdict:
+        if not call.tool or not call.id:
+            return _deny("hook.malformed", "the call has no id or names no tool")
+        try:
+            return self._decide(call)
+        except Exception as error:  # a guard that fails lets nothing through
+            return _deny("guard.failed", f"the guard failed: {_words(error)}")
+
+    def _denial(self, event: Mapping[str, Any], why: str) -> Response:
+        """An answer that denies, if the agent has one for this event."""
+        verdict = _deny("hook.failed", f"the call could not be decided: {why}")
+        if event.get("hook_event_name") != _WAITS:
+            return self._refuse(why)
+        tool = str(event.get("tool_name") or "")
+        self.denied.append((clean(tool, _SHORT), "", clean(verdict.reason, _SHORT)))
+        self._try(
+            Decided(
+                call=str(event.get("tool_use_id") or ""), tool=tool, decision=verdict.decision, rule=verdict.rule,
+                reason=verdict.reason,
+            )
+        )  # fmt: skip
+        try:
+            return Response.json(200, self._agent.answer(event, verdict))
+        except Exception as error:  # not even that: the CLI blocks a call whose hook fails
+            return self._refuse(_words(error))
+
+    def _refuse(self, why: str) -> Response:
+        self._try(HookRefused(why=why))
+        return Response.json(400, {"error": clean(why)})
+
+    def _try(self, event: Event) -> None:
+        """Record something that lets nothing through: it is refused also when the record can't be written."""
+        try:
+            self._record(event)
+        except OSError:
+            return
+
+
+def _parse(request: Request) -> Mapping[str, Any] | str:
+    """The hook's event, or why there is none."""
+    if request.path != PATH:
+        return f"hooks are at {PATH}"
+    if request.method != "POST":
+        return "hooks are posted"
+    try:
+        event: Any = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        return f"the hook's body is not JSON: {_words(error)}"
+    if not isinstance(event, dict):
+        return "the hook's body is not a JSON object"
+    named = cast("dict[str, Any]", event)
+    if not isinstance(named.get("hook_event_name"), str):
+        return "the hook's body names no event"
+    return named
+
+
+def _told(event: Mapping[str, Any]) -> Event:
+    """What a hook tells that asks for nothing."""
+    name = str(event["hook_event_name"])
+    call, tool = str(event.get("tool_use_id") or ""), str(event.get("tool_name") or "")
+    if name not in ("PostToolUse", "PostToolUseFailure"):
+        return Heard(name=name, call=call, tool=tool)
+    ms = event.get("duration_ms")
+    return Done(
+        call=call, tool=tool, failed=name == "PostToolUseFailure", error=str(event.get("error") or ""),
+        ms=float(ms) if isinstance(ms, int | float) else None,
+    )  # fmt: skip
+
+
+def _deny(rule: str, reason: str) -> Verdict:
+    return Verdict(decision=Decision.DENY, rule=rule, reason=reason)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def shown(value: Mapping[str, Any]) -> str:
-    """A tool's input on one line: the command or path if it has one, else its JSON."""
-    for key in ("command", "file_path", "path", "url", "pattern"):
-        if isinstance(value.get(key), str):
-            return str(value[key])[:500]
-    return json.dumps(value, default=str)[:500]
+    """A tool's input in one text: the command or path, if it is all there is to it, else its JSON."""
+    told = {key: part for key, part in value.items() if key != "description"}
+    if len(told) == 1 and (key := next(iter(told))) in _SPEAKS and isinstance(told[key], str):
+        return str(told[key])
+    return json.dumps(value, ensure_ascii=False)
