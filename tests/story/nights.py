@@ -1,13 +1,15 @@
 """Nights that are killed: a real daemon, real git, real wardens and agents, and SIGKILL at one chosen instant.
 
 `python nights.py FOLDER SHARD SHARDS` plays one whole night to count its instants, then one night for each instant of
-its shard: killed there, started again, and looked at. Prints one JSON object. Each daemon is a fork of this process, so
+its shard: killed there (every other time with all its wardens, as when the machine goes down), started again, and
+looked at. Prints one JSON object. Each daemon is a fork of this process, so
 that a hundred nights do not import everything a hundred times.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -24,13 +26,19 @@ import psutil
 from overnight.config import Settings, parse_settings
 from overnight.daemon import serve
 from overnight.durable.client import Client
+from overnight.durable.identity import is_alive
 from overnight.durable.journal import connect, verify_journal
+from overnight.fleet.local import read_identity
 from overnight.missions.codec import builtins
 from overnight.missions.task import Phase, Repo, Task
 
 #: Seconds after which a night that does not end counts as hung.
 HUNG_S = 60.0
-AGENT = 'echo "$OVERNIGHT_TASK" >> work.txt && git add -A && git commit -q -m "Work of $OVERNIGHT_TASK" && echo done'
+#: Does its work again without harm, as an agent does that finds it done by a run that was lost.
+AGENT = (
+    'echo "$OVERNIGHT_TASK" > work.txt && git add -A && '
+    '{ git diff --cached --quiet || git commit -q -m "Work of $OVERNIGHT_TASK"; } && echo done'
+)
 CONFIG = f"""
 [work]
 total = 2
@@ -119,6 +127,15 @@ class Night:
         finally:
             db.close()
 
+    def kill_wardens(self) -> None:
+        """What a machine that goes down does to them."""
+        for folder in self.home.glob("runs/*/*/*"):
+            who = read_identity(folder)
+            if who is not None and is_alive(who):
+                with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                    os.kill(who.pid, signal.SIGKILL)
+                    psutil.Process(who.pid).wait(10)
+
     def problems(self) -> list[str]:
         """What is not as it must be after the night."""
         found: list[str] = []
@@ -146,7 +163,7 @@ class Night:
         return [
             " ".join(process.info["cmdline"])
             for process in psutil.process_iter(["cmdline", "pid"])
-            if process.info["pid"] != os.getpid() and any(mine in word for word in process.info["cmdline"] or [])
+            if process.info["pid"] != os.getpid() and mine in " ".join(process.info["cmdline"] or [])
         ]
 
 
@@ -175,6 +192,8 @@ def main() -> None:
         night.prepare()
         killed += os.WIFSIGNALED(night.drive(kill_at(instant)))
         where = (night.folder / "instants").read_text()
+        if instant // 2 % 2:
+            night.kill_wardens()
         night.drive(kill_at(0))
         if problems := night.problems():
             failures[where] = problems

@@ -1,0 +1,1 @@
+"""What Overnight costs, measured: `make bench`."""

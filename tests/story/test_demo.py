@@ -1,0 +1,38 @@
+"""The demo is a story that must be true: real CLI, real box, real git, a real kill -9."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.cli
+@pytest.mark.slow
+def test_the_demo_ends_as_it_says(tmp_path: Path) -> None:
+    """`overnight demo` lands what is proved, fails what is not, refuses what is out of bounds, and survives the kill."""
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "overnight", "demo", "--keep"],
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (demo,) = tmp_path.glob("overnight-demo-*")
+    log = subprocess.run(
+        ["git", "log", "--format=%(trailers:key=Overnight-Task,valueonly)", "main"],
+        cwd=demo / "shop", capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert sorted(task.rsplit("-", 1)[0] for task in log) == ["add-a-discount", "prepare-a-release", "print-a-receipt"]
+    assert "refused: Write" in done.stdout
+    assert "refused: Bash git push" in done.stdout
+    assert "KILLED" in done.stdout
+    assert not list((demo / "state" / "worktrees").glob("*"))
+    assert not list(home.glob("overnight-demo*"))
