@@ -111,9 +111,7 @@ class Desktop:
     def drive(self, scripts: dict[str, Sequence[Act]], world: World | None = None) -> World:
         """Carry every queued task as far as it goes, in a world in memory; ids may be shortened."""
         names = {row.id for row in unended(self.home)}
-        full = {
-            next(name for name in names if name.startswith(short)): acts for short, acts in scripts.items()
-        }
+        full = {next(name for name in names if name.startswith(short)): acts for short, acts in scripts.items()}
         world = world or World({})
         world.scripts = {**world.scripts, **full}
         asyncio.run(self._until_quiet(world))

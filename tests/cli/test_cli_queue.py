@@ -124,7 +124,9 @@ def test_nothing_begins_after_a_failure(desktop: Desktop, state: str) -> None:
     assert state == "landed" or f"overnight retry {first}" in result.stderr
 
 
-def test_a_taken_id_is_replaced_and_a_repeated_submission_is_not(desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_id_is_replaced_and_a_repeated_submission_is_not(
+    desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another task's id is never overwritten; the same task asked for twice is one task."""
     desktop.shop()
     for name, value in desktop.env.items():

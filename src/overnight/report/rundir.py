@@ -64,8 +64,19 @@ def moment_of(event: dict[str, Any]) -> float | None:
 
 def routine(event: dict[str, Any]) -> bool:
     """Whether a record says nothing that another one does not say better: traffic, and calls that were let through."""
-    kind = event.get("kind")
-    return kind in ("asked", "hook", "model") or (kind == "verdict" and event.get("decision") == "allow")
+    match event.get("kind"):
+        case "asked" | "hook" | "egress-end":
+            return True
+        case "verdict":
+            return event.get("decision") == "allow"
+        case "model":
+            return not (event.get("refused") or event.get("cut"))
+        case "done":
+            return not event.get("failed")
+        case "egress":
+            return bool(event.get("allowed"))
+        case _:
+            return False
 
 
 def words_of(event: dict[str, Any]) -> str:
@@ -96,6 +107,7 @@ _WORDS: dict[str, Callable[[dict[str, str]], str]] = {
     "agent": _agent,
     "asked": lambda e: f"asks for {e.get('tool', '')}: {e.get('input', '')}",
     "verdict": _verdict,
+    "done": lambda e: f"{e.get('tool', '')} {'failed: ' + e.get('error', '') if 'failed' in e else 'is done'}",
     "ended": lambda e: f"ended ({e.get('end', 'unknown')}): {e.get('why', '')}",
 }
 
