@@ -249,8 +249,7 @@ def test_too_many_connections_are_turned_away() -> None:
                     await first.ask("GET", "/")
                     turned_away = await wire.say(port, b"")
                     held = (await first.ask("GET", "/still")).body
-                while server.connections > 1:
-                    await asyncio.sleep(0)
+                await wire.until(lambda: server.connections == 1)
                 async with wire.client(port) as third:
                     return turned_away, held, (await third.ask("GET", "/third")).body
 
@@ -268,8 +267,7 @@ def test_bodies_share_a_bounded_memory() -> None:
                 writer.write(
                     b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 900\r\n\r\n" + b"a" * 899
                 )
-                while server.held < 899:
-                    await asyncio.sleep(0)
+                await wire.until(lambda: server.held == 899)
                 refused = await wire.say(
                     port, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200\r\n\r\n" + b"b" * 200
                 )
@@ -326,8 +324,7 @@ def test_closing_ends_every_connection() -> None:
                 writer.write(GET)
                 await begun.wait()
                 await answered.readuntil(b"half")
-                while server.connections < 3:
-                    await asyncio.sleep(0)
+                await wire.until(lambda: server.connections == 3)
                 await server.close()
                 await server.close()
                 rest = [await _all(reader) for reader in (idle, torn, answered)]

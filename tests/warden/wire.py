@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -36,6 +36,12 @@ def run(story: Coroutine[Any, Any, T]) -> T:
     told = asyncio.run(whole())
     gc.collect()
     return told
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop turn until something holds that nobody announces."""
+    while not condition():  # noqa: ASYNC110 (there is no event to wait for)
+        await asyncio.sleep(0)
 
 
 def listening() -> socket.socket:
@@ -69,7 +75,7 @@ class Log:
 
 
 @asynccontextmanager
-async def served(handler: Handler, limits: Limits | None = None) -> AsyncIterator[tuple[int, Server]]:
+async def served(handler: Handler, limits: Limits | None = None) -> AsyncGenerator[tuple[int, Server]]:
     """A server on the loopback, for as long as the block runs: (port, server)."""
     sock = listening()
     port = port_of(sock)
@@ -81,7 +87,7 @@ async def served(handler: Handler, limits: Limits | None = None) -> AsyncIterato
 
 
 @asynccontextmanager
-async def raw_server(talk: Talk, **options: Any) -> AsyncIterator[int]:
+async def raw_server(talk: Talk, **options: Any) -> AsyncGenerator[int]:
     """A server that speaks as the test says; yields its port."""
     talking: set[asyncio.Task[None]] = set()
 
@@ -108,7 +114,7 @@ async def raw_server(talk: Talk, **options: Any) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connected(port: int) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A raw connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -174,7 +180,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client(port: int) -> AsyncIterator[Client]:
+async def client(port: int) -> AsyncGenerator[Client]:
     """An HTTP client."""
     async with connected(port) as (reader, writer):
         yield Client(reader, writer)

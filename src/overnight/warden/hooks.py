@@ -18,7 +18,7 @@ PATH = "/hook"
 HOOK_LIMITS = Limits(body=16 << 20, held=64 << 20)
 #: Characters of a refused call in the run's outcome.
 _SHORT = 500
-#: Inputs of one entry that speaks for itself, beside what only describes it.
+#: Entries of an input that say by themselves what a call is about.
 _SPEAKS = ("command", "file_path", "path", "url", "pattern")
 _WAITS = "PreToolUse"
 
@@ -58,11 +58,11 @@ class Hooks:
         self.calls += 1
         again = call.id in self._ids
         self._ids.add(call.id)
-        text = shown(call.input)
-        self._record(Asked(call=call.id, tool=call.tool, input=text, digest=_digest(call.input), again=again))
+        told = Asked(call=call.id, tool=call.tool, input=shown(call.input), digest=_digest(call.input), again=again)
+        self._record(told)
         verdict = self._verdict(call)
         if verdict.decision is not Decision.ALLOW:
-            self.denied.append((clean(call.tool, _SHORT), clean(text, _SHORT), clean(verdict.reason, _SHORT)))
+            self._note_denied(call.tool, gist(call.input), verdict)
         self._record(
             Decided(
                 call=call.id, tool=call.tool, decision=verdict.decision, rule=verdict.rule, reason=verdict.reason,
@@ -85,7 +85,7 @@ class Hooks:
         if event.get("hook_event_name") != _WAITS:
             return self._refuse(why)
         tool = str(event.get("tool_name") or "")
-        self.denied.append((clean(tool, _SHORT), "", clean(verdict.reason, _SHORT)))
+        self._note_denied(tool, "", verdict)
         self._try(
             Decided(
                 call=str(event.get("tool_use_id") or ""), tool=tool, decision=verdict.decision, rule=verdict.rule,
@@ -96,6 +96,9 @@ class Hooks:
             return Response.json(200, self._agent.answer(event, verdict))
         except Exception as error:  # not even that: the CLI blocks a call whose hook fails
             return self._refuse(_words(error))
+
+    def _note_denied(self, tool: str, what: str, verdict: Verdict) -> None:
+        self.denied.append((clean(tool, _SHORT), clean(what, _SHORT), clean(verdict.reason, _SHORT)))
 
     def _refuse(self, why: str) -> Response:
         self._try(HookRefused(why=why))
@@ -158,3 +161,11 @@ def shown(value: Mapping[str, Any]) -> str:
     if len(told) == 1 and (key := next(iter(told))) in _SPEAKS and isinstance(told[key], str):
         return str(told[key])
     return json.dumps(value, ensure_ascii=False)
+
+
+def gist(value: Mapping[str, Any]) -> str:
+    """What a call is about, for a list of calls: the command or path, if there is one, else the input."""
+    for key in _SPEAKS:
+        if isinstance(text := value.get(key), str):
+            return text
+    return shown(value)
