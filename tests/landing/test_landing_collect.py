@@ -127,6 +127,17 @@ def test_many_objects_arrive_as_one_pack_without_leftovers(world: World) -> None
     git(world.repo, "fsck", "--strict")
 
 
+def test_only_what_is_new_comes_in(boxed: World) -> None:
+    """A repository of many files: one uncommitted edit adds a handful of objects, not a second copy of the tree."""
+    commit(boxed.repo, {f"many/{n}": str(n) for n in range(150)})
+    git(boxed.repo, "gc", "-q")
+    ground, tree, *_ = start(boxed)
+    write(tree, {"many/7": "edited"})
+    assert boxed.collect(ground).changed == ("many/7",)
+    assert len(list((boxed.repo / ".git/objects").glob("??/*"))) < 10
+    assert len(list((boxed.repo / ".git/objects/pack").glob("*.pack"))) == 1
+
+
 # -- where an agent may have gone ---------------------------------------------------------------------------
 
 

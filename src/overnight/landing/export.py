@@ -23,7 +23,7 @@ from overnight.landing import holds
 from overnight.landing.gates import nested_repositories
 from overnight.landing.git import SAFE, config_in_environment
 from overnight.landing.places import Places
-from overnight.landing.private import quoted_path, write_private
+from overnight.landing.private import EMAIL, NAME, quoted_path, write_private
 from overnight.landing.repository import Repository
 from overnight.ports import Box, BoxSpec
 
@@ -55,13 +55,17 @@ xargs -0 -n 1 sh -c '[ $# = 0 ] || git check-ignore -q -- "./$1" || printf "%s\0
   printf ':(top)\0'
   xargs -0 -n 1 sh -c '[ $# = 0 ] || printf ":(top,exclude,literal)%s\0" "$1"' sh < "$OUT/nested"
 } > "$OUT/paths"
+git update-index -q --refresh  # the box's user is another one: file times are not to be trusted, contents are
 git add --all --ignore-errors --pathspec-from-file="$OUT/paths" --pathspec-file-nul || echo "unread" >&3
 tree=$(git write-tree) || exit 12
-echo "tree $tree" >&3
+: > "$OUT/work"
+if [ "$tree" != "$(git rev-parse "${head:-$START}^{tree}")" ]; then
+  git commit-tree "$tree" -p "${head:-$START}" -m 'Left in the work tree' > "$OUT/work" || exit 12
+  echo "work $(cat "$OUT/work")" >&3
+fi
 {
   [ -z "$head" ] || echo "$head"
-  cat "$OUT/tips"
-  echo "$tree"
+  cat "$OUT/tips" "$OUT/work"
   for id in $KNOWN; do echo "^$id"; done
 } | git pack-objects --revs --thin --stdout --delta-base-offset -q > "$OUT/pack" || exit 13
 echo done >&3
@@ -71,7 +75,9 @@ echo done >&3
 _FEW = 100
 #: Bytes of the script's report that are read.
 _REPORT = 1 << 20
-_LINE = re.compile(r"(head|branch|tip|tree) ([0-9a-f]{40}|[0-9a-f]{64})")
+#: Who makes the commit that carries the work tree's files out of the box. It ends there.
+_NOBODY = {"NAME": NAME, "EMAIL": EMAIL, "DATE": "946684800 +0000"}
+_LINE = re.compile(r"(head|branch|tip|work) ([0-9a-f]{40}|[0-9a-f]{64})")
 
 
 class ExportSettings(Struct, frozen=True, kw_only=True):
@@ -126,7 +132,7 @@ class Exporter:
                     repository, work_tree=work_tree, agent=asked, branch=branch, start=start, known=known, index=index,
                     folder=folder,
                 )  # fmt: skip
-                found = await _imported(repository, out, known) if code == 0 else None
+                found = await _imported(repository, out, start, known) if code == 0 else None
                 problem = f"the export ended with code {code}: {_said(out)}"
             except GitFailed as refused:
                 found, problem = None, f"git refused what it holds: {refused.fields.get('stderr', '')}"
@@ -157,7 +163,8 @@ class Exporter:
             "PATH": self._settings.path, "HOME": str(out), "LC_ALL": "C", "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_DIR": str(git), "GIT_WORK_TREE": str(work_tree), "AGENT": str(agent or ""), "BRANCH": branch,
-            "KNOWN": " ".join(known), "OUT": str(out), "NESTED": str(given / "nested"),
+            "KNOWN": " ".join(known), "START": start,
+            **{f"GIT_{who}_{what}": said for who in ("AUTHOR", "COMMITTER") for what, said in _NOBODY.items()}, "OUT": str(out), "NESTED": str(given / "nested"),
         }  # fmt: skip
         shown = [str(p) for p in (work_tree, given, *([agent] if agent else []), *repository.stores)]
         spec = BoxSpec(
@@ -183,7 +190,7 @@ class Exporter:
 
 def _tracked_only(script: str) -> str:
     """Where there's no room for a copy of everything, only what git knows already is taken."""
-    return script.replace("git add --all", "git add --update").replace('echo "tree', 'echo "full" >&3; echo "tree')
+    return script.replace("git add --all", "git add --update").replace("tree=$(", "echo full >&3\ntree=$(")
 
 
 async def gitlinks(repository: Repository, commit: str) -> set[bytes]:
@@ -192,7 +199,7 @@ async def gitlinks(repository: Repository, commit: str) -> set[bytes]:
     return {line.split(b"\t", 1)[1] for line in listed.split(b"\0") if line.startswith(b"160000 ")}
 
 
-async def _imported(repository: Repository, out: Path, known: Sequence[str]) -> Export | None:
+async def _imported(repository: Repository, out: Path, start: str, known: Sequence[str]) -> Export | None:
     """Take the pack in and believe the report as far as the objects bear it out."""
     report = _read(out / "report").decode("ascii", "replace").splitlines()
     if not report or report[-1] != "done":
@@ -201,8 +208,10 @@ async def _imported(repository: Repository, out: Path, known: Sequence[str]) -> 
         guard = await _take_in(repository, pack)
     facts = [(found[1], found[2]) for line in report if (found := _LINE.fullmatch(line))]
     ids = [i for _, i in facts]
-    await repository.plain.run("rev-list", "--objects", "--quiet", *ids, "--not", *known)
+    if ids:
+        await repository.plain.run("rev-list", "--objects", "--quiet", *ids, "--not", *known)
     one = dict(facts)
+    tree = await repository.tree(one.get("work") or one.get("head") or one.get("branch") or start)
     problems = [f"{line.split(' ', 1)[1]} of its git dir is broken" for line in report if line.startswith("broken ")]
     problems += ["files could not be read: " + _said(out)] if "unread" in report else []
     problems += ["new files were left out: the disk has no room for a copy"] if "full" in report else []
@@ -211,7 +220,7 @@ async def _imported(repository: Repository, out: Path, known: Sequence[str]) -> 
         head=one.get("head"),
         branch=one.get("branch"),
         tips=tips,
-        tree=one["tree"],
+        tree=tree,
         problems=tuple(problems),
         guard=guard,
     )
