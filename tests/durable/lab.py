@@ -139,17 +139,18 @@ class Lab:
         self.world.reborn(self.killer)
         try:
             self.journal = Journal(self.home, clock=self.clock, observer=self.killer)
-            driver = None
+            started = False
             try:
                 self.engine = Engine(self.journal, self.flows, self.pools)
                 self.desk = Desk(self.journal, self.engine.poke)
-                self.driver = driver = asyncio.create_task(self.engine.run())
+                self.driver = asyncio.create_task(self.engine.run())
+                started = True
                 yield
             finally:
                 try:
                     self.engine.close()
-                    if driver is not None:
-                        await driver
+                    if started:
+                        await self.driver
                 finally:
                     self.journal.close()
         except Killed:

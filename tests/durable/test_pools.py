@@ -218,6 +218,30 @@ def test_a_pool_that_is_gone_strands_nobody(home: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_slot_is_given_back_when_its_block_fails(home: Path) -> None:
+    """A flow that goes on after the failure goes on without the slot."""
+
+    async def main() -> None:
+        lab = crowd(home, Pool(total=1))
+
+        async def story(t: Story) -> Finish:
+            try:
+                with t.slot("work", t.lane):
+                    await t.step("act", lab.world.act, "act")
+            except ZeroDivisionError:
+                await t.step("run", lab.world.run, "run")
+            return Finish("landed", "", None)
+
+        lab.flows = {"story": story}
+        lab.world.fail = [ZeroDivisionError()]
+        async with lab.process():
+            lab.submit("t1")
+            await lab.settle()
+            assert (running(lab), lab.held()) == (["run"], 0)
+
+    asyncio.run(main())
+
+
 def test_slots_do_not_nest(home: Path) -> None:
     """Two slots at once could lock two tasks against each other: it is a fault."""
 

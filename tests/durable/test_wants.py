@@ -188,6 +188,26 @@ def test_resume_never_does_harm(home: Path, state: str) -> None:
     on_stage(home, script)
 
 
+@pytest.mark.parametrize("want", ["", "pause", "stop", "cancel"])
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_spins(home: Path, state: str, want: str) -> None:
+    """Once things stand still the engine asks the journal nothing, whatever waits and whatever is wished."""
+
+    async def script(stage: Stage) -> None:
+        await stage.bring_to(state)
+        if want:
+            stage.call("want", task="t1", want=want)
+        await stage.settle()
+        asked: list[str] = []
+        stage.journal.db.set_trace_callback(asked.append)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        stage.journal.db.set_trace_callback(None)
+        assert asked == []
+
+    on_stage(home, script)
+
+
 @pytest.mark.parametrize(
     ("said", "stands"),
     [

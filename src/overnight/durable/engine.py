@@ -92,6 +92,8 @@ class Engine:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+        self.live.clear()  # one that had not begun does not strike itself off
+        self.stories.clear()
         self._quiet.set()
 
     def _turn(self) -> bool:

@@ -12,6 +12,12 @@ from overnight.durable.journal import Journal
 
 UNLIMITED = 1 << 30
 
+#: The keys that somebody waits for: a step from each to the next one, however many wait for the same.
+_KEYS = """WITH RECURSIVE line(key) AS (
+  SELECT min(need_key) FROM task WHERE need_pool = ?1
+  UNION ALL SELECT (SELECT min(need_key) FROM task WHERE need_pool = ?1 AND need_key > key) FROM line WHERE key IS NOT NULL
+) SELECT key FROM line WHERE key IS NOT NULL"""
+
 
 class Rate(Struct, frozen=True):
     """At most `count` grants in any window of `seconds`."""
@@ -69,7 +75,7 @@ def next_in_line(journal: Journal, name: str, pool: Pool, shut: frozenset[str]) 
     free = room(journal, name, pool)
     if free == 0:
         return []
-    keys = journal.db.execute("SELECT DISTINCT need_key FROM task WHERE need_pool = ?", (name,)).fetchall()
+    keys = journal.db.execute(_KEYS, (name,)).fetchall()
     sql = (
         "SELECT id, need_key, priority, created FROM task WHERE need_pool = ? AND need_key = ? "
         "AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY priority DESC, created, id LIMIT ?"
