@@ -2,59 +2,87 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from msgspec import Struct
 
+from overnight.guard.content import has_secret
+from overnight.guard.effects import AnyEffect
+from overnight.guard.envelope import Malformed, check
+from overnight.guard.judgement import Finding, denied
 from overnight.guard.ledger import Ledger
-from overnight.guard.paths import absolute, matches, under, writable
-from overnight.guard.policy import NOT_SECRETS, PROTECTED, SECRETS, GuardPolicy
+from overnight.guard.machine import Machine
+from overnight.guard.policy import GuardPolicy
+from overnight.guard.rules import Rules
+from overnight.guard.rules_files import Files
+from overnight.guard.scanner import SyntaxProblem
+from overnight.guard.text import known
+from overnight.guard.tools import effects_of, fields
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.guard.world import Bounds, World
 
-_READERS = {"Read": "file_path", "Glob": "path", "Grep": "path", "LS": "path"}
-_WRITERS = {"Write": "file_path", "Edit": "file_path", "MultiEdit": "file_path", "NotebookEdit": "notebook_path"}
-_HARMFUL = (
-    (r"\bgit\b[^;&|\n]*\bpush\b", "git.push"),
-    (r"\brm\b[^;&|\n]*\s-\w*[rR]\w*\b[^;&|\n]*\s(/|~|\$)", "path.delete"),
-    (r"\|\s*(sudo\s+)?(ba|z|da|k)?sh\b", "exec.piped"),
-    (r"\b(mkfs|dd|shred)\b", "device"),
-    (r"\bgit\b[^;&|\n]*\breset\b[^;&|\n]*--hard", "git.discard"),
-)
+_WEIGHT = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
+
+
+class Assessment(Struct, frozen=True, kw_only=True):
+    """A verdict with everything it stands on."""
+
+    verdict: Verdict
+    #: Every effect that was found, in order.
+    effects: tuple[AnyEffect, ...]
+    #: Every rule that spoke against it.
+    findings: tuple[Finding, ...]
+    #: The ledger once this verdict has taken effect: files written when it is allowed, one more denial when not.
+    ledger: Ledger
+    #: Names the denied effect, for counting retries; empty when allowed.
+    fingerprint: str = ""
 
 
 def decide(call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger: Ledger) -> Verdict:
     """The verdict on one tool call."""
-    del policy, ledger
-    if call.tool in _READERS:
-        return _path(call.input.get(_READERS[call.tool]) or call.cwd, call, bounds, world, write=False)
-    if call.tool in _WRITERS:
-        return _path(call.input.get(_WRITERS[call.tool]), call, bounds, world, write=True)
-    if call.tool == "Bash":
-        return _command(str(call.input.get("command", "")))
-    if call.tool.startswith("mcp__"):
-        return Verdict(decision=Decision.ASK, rule="tool.mcp", reason=f"{call.tool} is not in the policy's table")
-    return Verdict(decision=Decision.ALLOW, rule="tool.harmless", reason="it touches neither files nor hosts")
+    return assess(call, policy, bounds, world, ledger).verdict
 
 
-def _path(named: Any, call: Call, bounds: Bounds, world: World, *, write: bool) -> Verdict:
-    if not isinstance(named, str) or "\0" in named:
-        return Verdict(decision=Decision.DENY, rule="envelope", reason="the path is missing or not text")
-    home = re.sub(r"^~(?=/|$)", bounds.home, named)
-    path = world.realpath(absolute(home, call.cwd))
-    if matches(path, SECRETS) and not matches(path, NOT_SECRETS):
-        return Verdict(decision=Decision.DENY, rule="path.secret", reason=f"{path} holds secrets", words=(named,))
-    if write and matches(path, PROTECTED):
-        return Verdict(decision=Decision.DENY, rule="path.protected", reason=f"{path} is protected", words=(named,))
-    readable = not write and any(under(path, place) for place in ("/usr", "/etc", "/opt", "/lib", "/nix"))
-    if not readable and not writable(path, bounds):
-        return Verdict(decision=Decision.DENY, rule="path.outside", reason=f"{path} is outside", words=(named,))
-    return Verdict(decision=Decision.ALLOW, rule="path.inside", reason=f"{path} is within bounds", words=(named,))
+def assess(call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger: Ledger) -> Assessment:
+    """The verdict on one tool call, its effects, and the ledger as it is afterwards."""
+    machine = Machine(bounds, world, ledger, policy.secrets)
+    findings: list[Finding] = []
+    try:
+        check(call.input, code=fields(call.tool))
+        found = effects_of(call, policy, machine)
+        if found is not None:
+            findings.append(found)
+    except Malformed as problem:
+        findings.append(denied("envelope", str(problem), ()))
+    except (SyntaxProblem, RecursionError) as problem:
+        reason = str(problem) if isinstance(problem, SyntaxProblem) else "it nests deeper than can be checked"
+        findings.append(denied("unverifiable", reason, ()))
+    rules = Rules(policy, Files(policy, bounds, world))
+    findings += [finding for effect in machine.effects if (finding := rules.judge(effect)) is not None]
+    command = call.input.get("command")
+    if isinstance(command, str) and has_secret(command):
+        findings.append(denied("content.secret", "the command holds a credential in the clear", ()))
+    return _concluded(findings, machine, ledger)
 
 
-def _command(command: str) -> Verdict:
-    for pattern, rule in _HARMFUL:
-        found = re.search(pattern, command)
-        if found:
-            words = tuple(found.group(0).split())
-            return Verdict(decision=Decision.DENY, rule=rule, reason="this would do harm", words=words)
-    return Verdict(decision=Decision.ALLOW, rule="command.harmless", reason="nothing harmful was found")
+def _concluded(findings: list[Finding], machine: Machine, ledger: Ledger) -> Assessment:
+    effects = tuple(machine.effects)
+    if not findings:
+        for path, text in machine.written.items():
+            ledger = ledger.wrote(path, str(text) if known(text) else None, text.taint)
+        kinds = sorted({str(effect.__struct_config__.tag) for effect in effects})
+        reason = f"every effect is known and permitted: {', '.join(kinds)}" if kinds else "it changes nothing"
+        verdict = Verdict(decision=Decision.ALLOW, rule="permitted", reason=reason)
+        return Assessment(verdict=verdict, effects=effects, findings=(), ledger=ledger)
+    worst = max(findings, key=lambda finding: _WEIGHT[finding.decision])
+    fingerprint = f"{worst.rule}:{worst.reason}"
+    again = ledger.times(fingerprint)
+    reason = worst.reason + (
+        f" (tried {again + 1} times: do not try it again, do the task another way)" if again else ""
+    )
+    verdict = Verdict(decision=worst.decision, rule=worst.rule, reason=reason, words=worst.words)
+    return Assessment(
+        verdict=verdict,
+        effects=effects,
+        findings=tuple(findings),
+        ledger=ledger.denied(fingerprint),
+        fingerprint=fingerprint,
+    )

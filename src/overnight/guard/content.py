@@ -1,0 +1,72 @@
+"""Classes of content: files whose text runs when something else is run."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from overnight.guard.effects import Write
+from overnight.guard.judgement import Finding, denied
+from overnight.guard.policy import GuardPolicy
+from overnight.guard.text import NETWORK
+from overnight.guard.world import Bounds
+
+_LIFECYCLE = (
+    "preinstall",
+    "install",
+    "postinstall",
+    "prepare",
+    "prepublish",
+    "preprepare",
+    "postprepare",
+    "prepack",
+    "postpack",
+)
+_SHELLISH = re.compile(
+    r"\.(?:sh|bash|zsh|command)$|(?:^|/)(?:Makefile|makefile|GNUmakefile|justfile|Justfile|Rakefile|Dockerfile)$"
+)
+_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z ]+ )?PRIVATE KEY-----|\b(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}|\bsk-ant-[\w-]{20,}|\bxox[abpr]-[\w-]{10,}"
+    r"|\bglpat-[\w-]{20,}|\bAIza[\w-]{35}\b|\bsk_live_[A-Za-z0-9]{20,}|\bnpm_[A-Za-z0-9]{36}\b"
+)
+
+
+def has_secret(text: str) -> bool:
+    """True when the text holds what looks like a live credential."""
+    return bool(_KEY.search(text))
+
+
+def runnable(path: str, text: str) -> list[tuple[str, str]]:
+    """(what, shell code) that the file's text makes others run."""
+    name = path.rpartition("/")[2]
+    if name == "package.json":
+        return _package_scripts(text)
+    if _SHELLISH.search(path) and not name.lower().startswith(("make", "gnumake", "just", "rake", "docker")):
+        return [(name, text)]
+    return []
+
+
+def _package_scripts(text: str) -> list[tuple[str, str]]:
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return []
+    scripts = found.get("scripts") if isinstance(found, dict) else None
+    if not isinstance(scripts, dict):
+        return []
+    return [
+        (f"package.json {name}", code) for name, code in scripts.items() if isinstance(code, str) and name in _LIFECYCLE
+    ]
+
+
+def hidden_danger(effect: Write, bounds: Bounds, policy: GuardPolicy) -> Finding | None:
+    """What speaks against this text in this place."""
+    del bounds, policy
+    if effect.text is not None and len(effect.text) < 200_000 and has_secret(effect.text):
+        return denied("content.secret", f"{effect.path} would hold a credential in the clear", effect.words)
+    if effect.taint & NETWORK and re.search(
+        r"(?:^|/)(?:conftest\.py|setup\.py|package\.json|Makefile|sitecustomize\.py|[\w.-]*\.pth)$", effect.path
+    ):
+        return denied("content.remote-code", f"{effect.path} would be code from the network", effect.words)
+    return None

@@ -1,0 +1,96 @@
+"""Which model a command goes to: function, alias, builtin, program, or none that is known."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from overnight.guard import builtins, models, unwrap  # noqa: F401 - importing registers their models
+from overnight.guard.effects import Exec, Unverifiable
+from overnight.guard.loaders import environment
+from overnight.guard.machine import DEPTH, MODELS, Model, Run
+from overnight.guard.models.unknown import unknown
+from overnight.guard.scanner import SyntaxProblem
+from overnight.guard.text import HOLE, NETWORK, RESERVED, STAR, Text
+
+if TYPE_CHECKING:
+    from overnight.guard.interpret import Interpreter
+
+_VERSIONED = re.compile(r"(python|pypy|ruby|perl|node|lua|php|pip|gcc|clang|g\+\+|java|bash|git)[-.\d]*\d\Z")
+_DOTTED = re.compile(r"(mkfs|fsck|mke2fs)\..*\Z")
+
+
+def dispatch(run: Run, interpreter: Interpreter) -> Text:
+    """Run one command's model; returns what the command prints."""
+    m = run.m
+    m.step()
+    m.depth += 1
+    try:
+        if m.depth > DEPTH:
+            raise SyntaxProblem("wrappers nest deeper than can be checked")
+        return _dispatch(run, interpreter)
+    finally:
+        m.depth -= 1
+
+
+def _dispatch(run: Run, interpreter: Interpreter) -> Text:
+    head = run.argv[0]
+    state = run.state
+    if any(char in head for char in RESERVED):
+        _unknown_head(run)
+        return Text(HOLE, run.taint)
+    if head in state.funcs:
+        return _call(run, interpreter)
+    if head in state.aliases:
+        words = [
+            word if re.fullmatch(r"[\w@%+=:,./-]+", word) else "'" + word.replace("'", "'\\''") + "'"
+            for word in run.args
+        ]
+        alias = state.aliases[head]
+        inner = state.copy()
+        del inner.aliases[head]
+        m_out = run.m.code(Text(alias + " " + " ".join(words), alias.taint), inner, "alias")
+        return m_out
+    name = run.name
+    if run.state.exported:
+        environment(run)
+    found = find(name)
+    if found is None:
+        return unknown(run)
+    out = found(run)
+    return out if out is not None else Text(HOLE, run.taint & ~NETWORK if name in ("true",) else run.taint)
+
+
+def find(name: str) -> Model | None:
+    """The model of a program's name, its version and `.exe` left out."""
+    name = name.lower() if name[:1].isupper() else name
+    if name.endswith(".exe"):
+        name = name[:-4]
+    found = MODELS.get(name)
+    if found is None and (match := _VERSIONED.match(name) or _DOTTED.match(name)):
+        found = MODELS.get(match.group(1))
+    return found
+
+
+def _unknown_head(run: Run) -> None:
+    head = run.argv[0]
+    if head == HOLE or head.startswith(HOLE):
+        run.emit(Unverifiable(why="the program's name is not known", words=run.words))
+    elif STAR in head.rpartition("/")[2] or head.rpartition("/")[2] != head or HOLE in head:
+        run.emit(Unverifiable(why="the program's name is computed", words=run.words))
+    else:
+        run.emit(Unverifiable(why="the program's name is a pattern", words=run.words))
+
+
+def _call(run: Run, interpreter: Interpreter) -> Text:
+    state, name = run.state, str(run.argv[0])
+    if name in state.calling:
+        if state.background:
+            run.emit(Exec(program=name, kind="fork-bomb", words=run.words))
+        return Text(HOLE)
+    before, calling = state.positional, state.calling
+    state.positional, state.calling = run.args, (*calling, name)
+    given, state.stdin = state.stdin, run.stdin
+    outs = [interpreter.command(body, state) for body in state.funcs[name]]
+    state.positional, state.calling, state.stdin = before, calling, given
+    return outs[0] if len(outs) == 1 else Text(HOLE)

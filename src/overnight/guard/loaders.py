@@ -1,0 +1,82 @@
+"""Variables in a command's environment that make it run or load something."""
+
+from __future__ import annotations
+
+import re
+
+from overnight.guard.effects import Exec, GitLocal, Persist
+from overnight.guard.machine import Run
+from overnight.guard.text import DECODED, HOLE, Text
+
+_PRELOAD = frozenset({"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"})
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "env"})
+_GIT_CODE = frozenset(
+    {"GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS"}
+)
+_GIT_EDIT = frozenset({"GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER"})
+_PAGERS = frozenset({"PAGER", "EDITOR", "VISUAL", "MANPAGER", "LESSOPEN", "LESSCLOSE"})
+_REMOTE = frozenset({"push", "fetch", "pull", "clone", "ls-remote", "submodule", "remote"})
+_HARMLESS = re.compile(
+    r"(?:/usr/bin/)?(?:true|:|cat|less|more|vi|vim|nano|emacs|code|ed|echo|head|tail|delta|bat|ssh)(?:\s+[-\w./=]+)*\Z"
+)
+
+
+def environment(run: Run) -> None:
+    """Emit what the exported variables of this command make it do."""
+    for name in sorted(run.state.exported):
+        for value in run.state.vars.get(name, ()):
+            _variable(run, name, value)
+
+
+def _variable(run: Run, name: str, value: Text) -> None:
+    words = (f"{name}={value}"[:120],)
+    if not value:
+        return
+    if name in _PRELOAD or (name == "GIT_EXEC_PATH" and run.name == "git"):
+        if HOLE in value and name == "LD_LIBRARY_PATH":
+            return
+        run.emit(Persist(kind="loader", path=name, words=words))
+    elif name in ("BASH_ENV", "ENV") and run.name in _SHELLS:
+        text = run.read(value) if HOLE not in value else value
+        _code(run, Text(text if text != HOLE else HOLE, text.taint | DECODED), name)
+    elif name == "PROMPT_COMMAND" or name.startswith("BASH_FUNC_"):
+        body = value[value.find("{") :] if name.startswith("BASH_FUNC_") and "{" in value else value
+        _code(run, Text(body, value.taint), name)
+    elif name == "NODE_OPTIONS" and re.search(
+        r"--(?:require|import|loader|experimental-loader|eval)|(?:^|\s)-r\b", value
+    ):
+        run.emit(Persist(kind="loader", path=name, words=words))
+    elif name in ("PERL5OPT", "RUBYOPT") and re.search(r"-[Mmr]", value):
+        run.emit(Persist(kind="loader", path=name, words=words))
+    elif (
+        name in ("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+        and "agent" in value
+    ):
+        run.emit(Persist(kind="loader", path=name, words=words))
+    elif run.name == "git":
+        _git(run, name, value)
+    elif name in _PAGERS and not _HARMLESS.match(value):
+        _code(run, value, name)
+
+
+def _git(run: Run, name: str, value: Text) -> None:
+    sub = next((word for word in run.args if not word.startswith("-")), "")
+    if name in ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_SSH_VARIANT") and sub in _REMOTE:
+        run.emit(GitLocal(verb="config-exec", detail=name, words=run.words))
+        _code(run, value, name)
+    elif name == "GIT_EXTERNAL_DIFF" and sub in ("diff", "show", "log", "format-patch"):
+        _code(run, value, name, sure=True)
+    elif name in _GIT_EDIT | _PAGERS and not _HARMLESS.match(value):
+        _code(run, value, name)
+    elif name in ("GIT_ASKPASS", "SSH_ASKPASS") and sub in _REMOTE and not _HARMLESS.match(value):
+        _code(run, value, name, sure=True)
+    elif name == "GIT_TEMPLATE_DIR" and sub in ("init", "clone"):
+        run.emit(GitLocal(verb="config-exec", detail=name, words=run.words))
+
+
+def _code(run: Run, value: Text, name: str, *, sure: bool = False) -> None:
+    if sure:
+        run.emit(Exec(program=run.name, kind="opaque", words=(f"{name}={value}"[:120],)))
+    state = run.state.copy()
+    state.exported = set()
+    run.m.code(value, state, name)

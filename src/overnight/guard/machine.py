@@ -1,0 +1,209 @@
+"""What interpretation stands on: facts that came in, effects that were found, one budget for all of it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Sequence
+
+from overnight.guard.effects import AnyEffect, Delete, Exec, Read, Unverifiable, Write
+from overnight.guard.ledger import Ledger
+from overnight.guard.paths import HARMLESS, absolute, matches, resolved
+from overnight.guard.policy import NOT_SECRETS, SECRETS
+from overnight.guard.scanner import SyntaxProblem
+from overnight.guard.state import State
+from overnight.guard.syntax import Script
+from overnight.guard.text import HOLE, LOCAL, RESERVED, SECRET, Text, known, shown, taint_of
+from overnight.guard.world import Bounds, World
+
+#: Commands that one call may make the guard look at, wrappers and loops included.
+STEPS = 3000
+#: Wrappers within wrappers.
+DEPTH = 40
+_HARMLESS_DEV = re.compile(r"/dev/(?:fd/|pts/|std)")
+
+
+class Machine:
+    """The state of one decision. Interpretation adds effects; nothing is ever taken away."""
+
+    def __init__(self, bounds: Bounds, world: World, ledger: Ledger, secrets: tuple[str, ...] = ()) -> None:
+        self.bounds = bounds
+        self.world = world
+        self.ledger = ledger
+        self.effects: list[AnyEffect] = []
+        self._seen: set[AnyEffect] = set()
+        self._secrets = SECRETS + secrets
+        self.steps = 0
+        self.depth = 0
+        self.fresh = 0
+        #: Names of what the call writes: path -> content, for the ledger.
+        self.written: dict[str, Text] = {}
+        #: Set by the interpreter: runs an argv, runs code.
+        self.dispatch: Callable[[Run], Text]
+        self.code: Callable[[str, State, str], Text]
+        self.script: Callable[[Script, State], Text]
+
+    def emit(self, effect: AnyEffect) -> None:
+        """Add an effect once."""
+        if effect not in self._seen:
+            self._seen.add(effect)
+            self.effects.append(effect)
+
+    def step(self) -> None:
+        """Spend one step. Raises SyntaxProblem when none is left."""
+        self.steps += 1
+        if self.steps > STEPS:
+            raise SyntaxProblem("the command does more than can be checked")
+
+    def number(self) -> int:
+        """A number that was not given yet, for made-up names."""
+        self.fresh += 1
+        return self.fresh
+
+    def secret(self, path: str) -> bool:
+        """True when the path is one that holds secrets."""
+        return matches(path, self._secrets, self.bounds.worktree) and not matches(path, NOT_SECRETS)
+
+    def content(self, path: str, state: State) -> Text:
+        """What a file holds, as far as it is known; taint says where it came from."""
+        for place in (path, resolved(path, self.world)):
+            if place in state.files:
+                return state.files[place]
+            if place in self.ledger.files:
+                kept = self.ledger.files[place]
+                return Text(kept.text if kept.text is not None else HOLE, kept.taint | LOCAL)
+        taint = LOCAL | (SECRET if self.secret(path) else 0)
+        text = self.world.read(path) if known(path) else None
+        if text is None or any(char in text for char in RESERVED):
+            return Text(HOLE, taint)
+        return Text(text, taint)
+
+
+class Run:
+    """One command about to run: its words, its input, and what a model may do with them."""
+
+    __slots__ = ("argv", "m", "state", "stdin")
+
+    def __init__(self, m: Machine, state: State, argv: Sequence[Text], stdin: Text | None) -> None:
+        self.m = m
+        self.state = state
+        self.argv = list(argv)
+        self.stdin = stdin
+
+    @property
+    def name(self) -> str:
+        """The program's name without folder and version."""
+        return self.argv[0].rpartition("/")[2]
+
+    @property
+    def args(self) -> list[Text]:
+        """Everything after the name."""
+        return self.argv[1:]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command for a person, not longer than it helps."""
+        return tuple(shown(word)[:120] for word in self.argv[:12])
+
+    @property
+    def taint(self) -> int:
+        """Taint of input and arguments together."""
+        taint = taint_of(self.stdin) if self.stdin is not None else 0
+        for word in self.argv:
+            taint |= word.taint
+        return taint
+
+    def emit(self, effect: AnyEffect) -> None:
+        """Add an effect of this command."""
+        self.m.emit(effect)
+
+    def path(self, name: str) -> str:
+        """Absolute path of a name given to this command."""
+        if name.startswith("file://"):
+            name = name[7:]
+        return absolute(name, self.state.cwd)
+
+    # -- files
+
+    def read(self, name: str, *, listing: bool = False, certain: bool = True, recursive: bool = False) -> Text:
+        """A file is read; returns its content."""
+        path = self.path(name)
+        if path in HARMLESS or (_HARMLESS_DEV.match(path) and path not in self.state.files):
+            return self.stdin or Text(HOLE)
+        self.emit(Read(path=path, listing=listing, certain=certain, recursive=recursive, words=self.words))
+        if listing:
+            return Text(HOLE, LOCAL)
+        return self.m.content(path, self.state)
+
+    def write(self, name: str, text: Text | None = None, *, how: str = "write", certain: bool = True) -> None:
+        """A file is written with `text`, or with what is not known."""
+        path = self.path(name)
+        if path in HARMLESS:
+            return
+        value = text if text is not None else Text(HOLE)
+        if path in self.state.sinks:
+            self.feed(path, value)
+            return
+        taint = taint_of(value)
+        content = str(value) if known(value) else None
+        self.emit(Write(path=path, text=content, taint=taint, how=how, certain=certain, words=self.words))
+        if how == "write" and certain:
+            old = self.state.files.get(path)
+            kept = Text(value, taint | (old.taint if old is not None else 0))
+            self.state.files[path] = kept
+            self.m.written[path] = kept
+
+    def feed(self, path: str, text: Text) -> None:
+        """Text goes into a process that reads it."""
+        state = self.state.copy()
+        state.stdin = text
+        self.m.script(state.sinks[path], state)
+
+    def delete(self, name: str, *, recursive: bool = False, how: str = "rm") -> None:
+        """A file or folder goes away."""
+        self.emit(Delete(path=self.path(name), recursive=recursive, how=how, words=self.words))
+
+    # -- code
+
+    def exec(self, argv: Sequence[str], stdin: Text | None = None) -> Text:
+        """Another command runs in this one's place."""
+        if not argv:
+            return Text("")
+        words = [word if isinstance(word, Text) else Text(word) for word in argv]
+        return self.m.dispatch(Run(self.m, self.state, words, self.stdin if stdin is None else stdin))
+
+    def shell(self, code: str, what: str = "code", stdin: Text | None = None) -> Text:
+        """A text runs as shell code, in a shell of its own."""
+        state = self.state.copy()
+        if stdin is not None or self.stdin is not None:
+            state.stdin = stdin if stdin is not None else self.stdin
+        return self.m.code(code, state, what)
+
+    def unverifiable(self, why: str) -> None:
+        """This part can't be known."""
+        self.emit(Unverifiable(why=why, words=self.words))
+
+    def opaque(self, kind: str, taint: int = 0) -> None:
+        """Code runs that can't be seen, or that came from where code must not come from."""
+        self.emit(Exec(program=self.name, kind=kind, taint=taint, words=self.words))
+
+
+def base(name: str) -> str:
+    """Last part of a path."""
+    return posixpath.basename(name.rstrip("/"))
+
+
+#: A model reads a command's words and emits its effects; it returns what the command prints.
+Model = Callable[[Run], Text | None]
+MODELS: dict[str, Model] = {}
+
+
+def model(*names: str) -> Callable[[Model], Model]:
+    """Register a model for programs of these names."""
+
+    def register(function: Model) -> Model:
+        for name in names:
+            MODELS[name] = function
+        return function
+
+    return register

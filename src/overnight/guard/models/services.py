@@ -1,0 +1,96 @@
+"""Command lines of services: their verbs follow one grammar, `SERVICE [NOUN]... VERB [NAME]`."""
+
+from __future__ import annotations
+
+import re
+
+from overnight.guard.effects import Infra
+from overnight.guard.machine import Run, model
+from overnight.guard.text import HOLE, Text
+
+#: Verbs that destroy or take away, as whole words.
+DESTROY = frozenset(
+    "delete remove rm destroy purge drop terminate deregister disassociate detach revoke disable cancel erase wipe forget kill archive "
+    "rotate roll reset del uninstall unset stop unlink clear abort empty deactivate suspend untag flush break-lock recreate prune cleanup "
+    "delete_user delete_vhost delete_queue clear_permissions force_reset forget_cluster_node delete-batch unsubscribe remove-permission".split()
+)
+#: Words that make it a look.
+LOOKS = frozenset(
+    "list ls show get describe info status view search help logs log version whoami cat diff history".split()
+)
+_DASHED = re.compile(
+    r"(?:delete|remove|terminate|destroy|purge|deregister|revoke|disable|cancel|release|detach|disassociate|deactivate|reset|clear|flush|force-leave|abort)-[\w-]+\Z"
+)
+
+
+def verdict_of(words: list[str]) -> str:
+    """`destroy`, `read` or `change` from the words of a command line, options left out."""
+    for word in words[:5]:
+        low = word.lower()
+        if low in LOOKS or low.startswith(("list-", "describe-", "get-", "show-", "check-", "head-")):
+            return "read"
+        if low in DESTROY or _DASHED.match(low):
+            return "destroy"
+    return "change"
+
+
+@model("doppler-", "heroku", "fly", "flyctl", "vercel", "netlify", "wrangler", "railway", "render", "supabase", "firebase", "auth0", "okta", "stripe", "square",
+       "twilio", "sentry-cli", "newrelic", "datadog", "dog", "pd", "splunk", "ldcli", "flipt", "unleash", "split", "fastly", "algolia", "deck", "apigeecli", "apigee",
+       "glab", "circleci", "buildkite-agent", "bk", "travis", "tkn", "nats", "rabbitmqctl", "rabbitmqadmin", "rpk", "kcat", "pulsar-admin", "confluent", "ccloud",
+       "restic", "borg", "borgmatic", "duplicity", "kopia", "tarsnap", "doctl", "linode-cli", "hcloud", "vultr-cli", "scw", "ibmcloud", "oci", "exo", "civo", "upctl",
+       "planetscale", "pscale", "neonctl", "turso", "atlas", "mongocli", "dnscontrol", "cf", "eb", "ecs-cli", "snowsql-", "databricks", "snyk", "sonar-scanner", "jira",
+       "linear", "notion", "slack", "gh-", "hub-", "tea", "shopify", "contentful", "sanity", "expo", "eas", "fastlane", "appcenter", "launchctl", "tmutil", "hermes",
+       "snapper", "timeshift", "etcdctl", "zkcli", "kong", "traefik", "haproxy", "postmark", "mailgun", "sendgrid", "braintree", "grafana-cli", "promtool", "influx",
+       "jenkins-cli", "teamcity", "bamboo", "spinnaker", "spin", "airflow", "prefect", "dagster", "temporal", "tctl", "kadmin", "bw", "lpass", "1password", "keepassxc-cli",
+       "security", "secret-tool", "gcloud-", "akamai", "cloudflare", "flarectl", "ngrok-api", "tailscale", "wg", "zerotier-cli", "unleash-cli", "logcli", "hasura")  # fmt: skip
+def service(run: Run) -> Text | None:
+    """One grammar for them all."""
+    if {"--help", "-h", "--version", "--dry-run", "-n-"} & set(run.args):
+        return Text(HOLE)
+    words = _nouns(run)
+    verb = verdict_of(words)
+    name = run.name
+    if name in ("security", "lpass", "bw", "secret-tool", "pass", "op", "1password") and words[:1]:
+        if re.match(r"dump-keychain|export|find-.*-password", words[0]) and (
+            "-w" in run.args or "-g" in run.args or words[0] in ("dump-keychain", "export")
+        ):
+            from overnight.guard.effects import Read
+
+            run.emit(Read(path=run.m.bounds.home + "/Library/Keychains/login", words=run.words))
+    if name == "launchctl" and words[:1] and words[0] in ("load", "bootstrap", "submit", "enable", "kickstart"):
+        from overnight.guard.effects import Persist
+
+        run.emit(Persist(kind="service", path="launchd", words=run.words))
+    if name == "launchctl" and words[:1] and words[0] in ("unload", "bootout", "remove", "kill", "reboot"):
+        verb = "destroy"
+    if name == "haproxy" and {"-sf", "-st"} & set(run.args):
+        verb = "destroy"
+    if name == "fastly" and "activate" in words[:3] or (name == "deck" and "sync" in words[:2]):
+        verb = "destroy"
+    if name == "tmutil" and words[:1] and re.match(r"delete|disable|thin|restore|removeexclusion|stop", words[0]):
+        verb = "destroy"
+    if name == "restic" and words[:1] == ["cache"] and "--cleanup" in run.args:
+        verb = "destroy"
+    run.emit(Infra(service=name, verb=verb, detail=" ".join(words[:4]), words=run.words))
+    return Text(HOLE)
+
+
+def _nouns(run: Run) -> list[str]:
+    """Words without options and their likely values."""
+    out: list[str] = []
+    skip = False
+    for word in run.args:
+        if skip:
+            skip = False
+            if not word.startswith("-") and word not in DESTROY:
+                continue
+        if word.startswith("-"):
+            skip = (
+                "=" not in word
+                and len(out) == 0
+                and len(word) > 1
+                and word not in ("-y", "-f", "-q", "-v", "--yes", "--force", "--debug", "--quiet")
+            )
+            continue
+        out.append(word)
+    return out

@@ -1,0 +1,277 @@
+"""The rules: for each kind of effect, the floor that no one may lift, then the policy's knobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from overnight.guard.effects import (
+    AnyEffect,
+    Delete,
+    Device,
+    Exec,
+    GitLocal,
+    GitRemote,
+    Guarding,
+    Infra,
+    Install,
+    Kill,
+    Net,
+    Persist,
+    Privilege,
+    Read,
+    Unverifiable,
+    Write,
+)
+from overnight.guard.judgement import Finding, by_policy, denied
+from overnight.guard.policy import GuardPolicy
+from overnight.guard.rules_files import Files
+from overnight.guard.text import DECODED, NETWORK
+from overnight.guard.verdict import Decision
+
+_PRIVATE = re.compile(
+    r"(?:10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|metadata\.google|fd[0-9a-f]{2}:|fe80:|0x|\d{8,}$)"
+)
+_LOOPBACK = re.compile(r"(?:localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|0|\S+\.localhost)\Z")
+
+Judge = Callable[[Any], Finding | None]
+
+
+class Rules:
+    """The rules of one policy in one place."""
+
+    def __init__(self, policy: GuardPolicy, files: Files) -> None:
+        self.policy = policy
+        self.files = files
+        self._judges: dict[type, Judge] = {
+            Delete: files.delete, Write: files.write, Read: files.read, Exec: self._exec, Net: self._net, GitRemote: self._git_remote,
+            GitLocal: self._git_local, Persist: self._persist, Install: self._install, Kill: self._kill, Privilege: self._privilege,
+            Device: self._device, Infra: self._infra, Guarding: self._guarding, Unverifiable: self._unverifiable,
+        }  # fmt: skip
+
+    def judge(self, effect: AnyEffect) -> Finding | None:
+        """The strictest finding on an effect, or None when nothing speaks against it."""
+        found = self._judges[type(effect)](effect)
+        if found is not None and found.floor:
+            return found
+        return self._own_rules(effect, found)
+
+    def _own_rules(self, effect: AnyEffect, found: Finding | None) -> Finding | None:
+        tag = str(effect.__struct_config__.tag)
+        subject = next(
+            (
+                str(getattr(effect, name))
+                for name in ("path", "host", "service", "manager", "target", "verb", "kind")
+                if hasattr(effect, name)
+            ),
+            "",
+        )
+        for rule in self.policy.rules:
+            inner = subject.removeprefix(self.files.bounds.worktree + "/")
+            if rule.effect != tag or not (self.files.fits(subject, rule.match) or fnmatchcase(inner, rule.match)):
+                continue
+            if rule.then is Decision.ALLOW:
+                return None
+            found = Finding(
+                decision=rule.then,
+                rule=f"own.{tag}",
+                reason=rule.reason or f"a rule of the policy on {rule.match}",
+                words=effect.words,
+            )
+            if rule.then is Decision.DENY:
+                return found
+        return found
+
+    def _exec(self, effect: Exec) -> Finding | None:
+        kinds = {
+            "tainted": "text from the network or from outside would run as code",
+            "obfuscated": "text that was decoded on the way would run as code",
+            "fork-bomb": "it starts processes without end",
+            "miner": "it mines for someone",
+            "stdin": "text that is not known would run as code",
+        }
+        if effect.kind in kinds:
+            return denied(f"exec.{effect.kind}", kinds[effect.kind], effect.words)
+        if effect.kind == "opaque":
+            return denied("exec.opaque", "code would run that can't be seen", effect.words)
+        if effect.kind == "computed":
+            if effect.taint & (NETWORK | DECODED):
+                return denied("exec.obfuscated", "a decoded text would run as code", effect.words)
+            return Finding(
+                decision=Decision.ASK,
+                rule="exec.computed",
+                reason="the command that it starts is computed",
+                words=effect.words,
+            )
+        if effect.kind == "unknown-program":
+            return by_policy(
+                self.policy.unknown_programs,
+                "exec.unknown-program",
+                f"{effect.program} is not a program that is known",
+                effect.words,
+            )
+        return by_policy(
+            self.policy.opaque_code, "exec.script", "a script that was not looked at would run", effect.words
+        )
+
+    def _net(self, effect: Net) -> Finding | None:
+        host, words = effect.host, effect.words
+        if effect.how == "reverse-shell":
+            return denied("net.reverse-shell", f"a shell would be handed to {host or 'the network'}", words)
+        if effect.sends == "secret" and not _LOOPBACK.match(host):
+            return denied("net.exfiltration", f"secrets would go to {host or 'the network'}", words)
+        if _LOOPBACK.match(host) and not effect.sends == "secret":
+            return None
+        if effect.url and not effect.url.isascii():
+            return denied("net.disguised", "the address has characters that look like others", words)
+        if _PRIVATE.match(host):
+            return by_policy(self.policy.private_hosts, "net.private-host", f"{host} is a private address", words)
+        if effect.how == "raw" and effect.host:
+            return by_policy(self.policy.uploads, "net.raw", f"a bare connection to {host}", words)
+        if effect.sends == "file":
+            return by_policy(
+                self.policy.uploads, "net.upload", f"a file's content would go to {host or 'another host'}", words
+            )
+        if effect.how == "delete" and not host:
+            return by_policy(self.policy.infra.destroy, "net.delete", "something would be deleted on a server", words)
+        if host and self.policy.egress != ("*",) and not any(fnmatchcase(host, glob) for glob in self.policy.egress):
+            return by_policy(Decision.DENY, "net.host", f"{host} is not among the hosts that may be reached", words)
+        return None
+
+    def _git_remote(self, effect: GitRemote) -> Finding | None:
+        git = self.policy.git
+        target = ", ".join(effect.refs) or "the configured branch"
+        if git.push is not Decision.ALLOW:
+            return by_policy(git.push, "git.push", f"a push of {target}; Overnight lands work itself", effect.words)
+        if effect.verb == "push":
+            return None
+        if effect.verb == "force" and effect.lease:
+            return by_policy(git.force_push_feature, "git.force-push", f"a forced push of {target}", effect.words)
+        protected = not effect.refs or any(fnmatchcase(ref, glob) for ref in effect.refs for glob in git.protected)
+        if effect.verb in ("mirror", "delete") or protected:
+            return denied(
+                f"git.{effect.verb}", f"a {effect.verb} push of {target} would lose others' work", effect.words
+            )
+        return by_policy(git.force_push_feature, "git.force-push", f"a forced push of {target}", effect.words)
+
+    def _git_local(self, effect: GitLocal) -> Finding | None:
+        git = self.policy.git
+        knobs = {
+            "discard": (git.discard, "uncommitted work would be lost"),
+            "worktree-force": (git.discard, "a work tree with uncommitted work would be removed"),
+            "branch-delete": (git.delete_refs, "a branch that may hold unmerged work would be deleted"),
+            "tag-delete": (git.delete_refs, "a tag would be deleted or moved"),
+            "history": (git.history, "history would be rewritten or expired"),
+            "stash-drop": (git.stash_clear, "stashed work would be lost"),
+            "hooks-skip": (git.skip_hooks, "the repository's hooks would be left out"),
+        }
+        if effect.verb in knobs:
+            decision, reason = knobs[effect.verb]
+            return by_policy(
+                decision, f"git.{effect.verb}", f"{reason} ({effect.detail})" if effect.detail else reason, effect.words
+            )
+        if effect.verb == "config-exec":
+            return denied("git.config-exec", f"a setting of git would run code ({effect.detail})", effect.words)
+        if effect.verb == "config-global" and re.match(
+            r"(?:user\.|init\.defaultbranch|color\.|pull\.|push\.|core\.autocrlf|safe\.)", effect.detail.lower()
+        ):
+            return None
+        if effect.verb == "config-global":
+            return by_policy(
+                self.policy.machinery,
+                "git.config",
+                f"git's settings outside the repository would change ({effect.detail})",
+                effect.words,
+            )
+        return None
+
+    def _persist(self, effect: Persist) -> Finding | None:
+        return denied(
+            f"persist.{effect.kind}", f"something would stay behind and run later ({effect.path})", effect.words
+        )
+
+    def _install(self, effect: Install) -> Finding | None:
+        install, words = self.policy.install, effect.words
+        what = " ".join(effect.names) or "what the manifest names"
+        if effect.unsafe:
+            return denied("install.unsafe", "packages would come in with their signatures unchecked", words)
+        if effect.kind == "publish":
+            return by_policy(install.publish, "install.publish", f"{effect.manager} would publish", words)
+        if effect.kind == "remove":
+            guards = {
+                "nah-cli",
+                "nah",
+                "overnight",
+                "claude",
+                "cc-safety-net",
+                "@anthropic-ai/claude-code",
+                "dippy",
+                "tirith",
+            }
+            if guards & set(effect.names):
+                return denied("self.uninstall", "a guard or an agent would be removed", words)
+            return by_policy(install.remove, "install.remove", f"{effect.manager} would remove {what}", words)
+        host = re.search(r"://(?:[^@/]*@)?([^/:]+)", effect.registry)
+        if effect.registry and not (host and any(fnmatchcase(host.group(1), glob) for glob in install.registries)):
+            return by_policy(install.url, "install.registry", f"packages from {effect.registry}", words)
+        if effect.kind == "url":
+            return by_policy(install.url, "install.url", f"{what} does not come from a registry", words)
+        if (
+            install.names
+            and effect.kind == "name"
+            and not all(re.split(r"[=<>@~\[]", name.lstrip("@"))[0] in install.names for name in effect.names)
+        ):
+            return by_policy(Decision.DENY, "install.name", f"{what} is not among the packages that may come in", words)
+        if effect.manager in ("apt", "apt-get", "brew", "dnf", "yum", "pacman", "apk", "zypper", "snap"):
+            return by_policy(install.system, "install.system", f"{effect.manager} would install {what}", words)
+        return by_policy(
+            install.locked if effect.kind == "lock" else install.named,
+            f"install.{effect.kind}",
+            f"{effect.manager} would install {what}",
+            words,
+        )
+
+    def _kill(self, effect: Kill) -> Finding | None:
+        if effect.target in ("all", "init", "supervisor"):
+            return denied("kill.all", "it would end processes that are not the agent's own", effect.words)
+        return by_policy(self.policy.kill, "kill", f"it would end {effect.target}", effect.words)
+
+    def _privilege(self, effect: Privilege) -> Finding | None:
+        if effect.how == "sudo":
+            return by_policy(self.policy.privilege, "privilege.sudo", "it asks for other rights", effect.words)
+        return denied(
+            f"privilege.{effect.how}",
+            "it would change the rights, the kernel, the accounts or the power of the machine",
+            effect.words,
+        )
+
+    def _device(self, effect: Device) -> Finding | None:
+        return denied("device", f"{effect.path} would be overwritten or formatted", effect.words)
+
+    def _infra(self, effect: Infra) -> Finding | None:
+        infra = self.policy.infra
+        if effect.verb == "secret":
+            return by_policy(
+                self.policy.secret_reads, "infra.secret", f"a secret would be read from {effect.service}", effect.words
+            )
+        if effect.verb in ("destroy", "publish", "apply-unasked"):
+            return by_policy(
+                infra.destroy,
+                f"infra.{effect.verb}",
+                f"{effect.service} would {'destroy' if effect.verb == 'destroy' else 'change'} something outside ({effect.detail})",
+                effect.words,
+            )
+        return by_policy(
+            infra.read if effect.verb == "read" else infra.change,
+            f"infra.{effect.verb}",
+            f"{effect.service}: {effect.detail}",
+            effect.words,
+        )
+
+    def _guarding(self, effect: Guarding) -> Finding | None:
+        return denied("self.guard", f"it would bend or start an agent or a guard ({effect.what})", effect.words)
+
+    def _unverifiable(self, effect: Unverifiable) -> Finding | None:
+        return denied("unverifiable", f"it can't be known what this would do: {effect.why}", effect.words)

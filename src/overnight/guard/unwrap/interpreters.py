@@ -1,0 +1,188 @@
+"""python, node, ruby, perl, awk and the rest: one-liners, programs on standard input, scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from overnight.guard.machine import Run, model
+from overnight.guard.options import options
+from overnight.guard.text import DECODED, HOLE, INPUT, LOCAL, NETWORK, Text, known
+from overnight.guard.unwrap.python import python_effects
+from overnight.guard.unwrap.scripts import source_effects
+
+Analyse = Callable[[Run, Text, str], None]
+
+#: Language -> (options with code, options with a value, options that name a module to run).
+_WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "python": (("-c",), ("-W", "-X", "--check-hash-based-pycs"), ("-m",)),
+    "node": (("-e", "--eval", "-p", "--print"), ("-r", "--require", "--import", "--loader", "-C", "--env-file"), ()),
+    "ruby": (("-e",), ("-r", "-I", "-C", "-E", "-F", "-x"), ()),
+    "perl": (("-e", "-E"), ("-I", "-M", "-m", "-x"), ()),
+    "php": (("-r", "-B", "-R", "-E"), ("-d", "-c", "-S", "-t", "-z", "-F"), ()),
+    "lua": (("-e",), ("-l",), ()),
+    "r": (("-e",), ("-f", "--file"), ()),
+}
+
+
+def _language(name: str) -> str:
+    for language, names in {
+        "python": ("python", "pypy", "ipython"), "node": ("node", "nodejs", "deno", "bun", "tsx", "ts-node"), "ruby": ("ruby",),
+        "perl": ("perl",), "php": ("php",), "lua": ("lua", "luajit", "texlua"), "r": ("rscript", "r"),
+    }.items():  # fmt: skip
+        if any(name.lower().startswith(start) for start in names):
+            return language
+    return "node"
+
+
+@model(
+    "python",
+    "pypy",
+    "ipython",
+    "ruby",
+    "perl",
+    "php",
+    "lua",
+    "luajit",
+    "node",
+    "nodejs",
+    "tsx",
+    "ts-node",
+    "rscript",
+    "r",
+    "py",
+)
+def interpreter(run: Run) -> Text | None:
+    """Find the program: inline, standard input, or a file."""
+    language = _language(run.name)
+    analyse: Analyse = python_effects if language == "python" else source_effects
+    codes, valued, modules = _WAYS[language]
+    args = _separated(run.args, codes, language)
+    found = options(args, valued=(*codes, *valued, *modules), leading=True)
+    _preloads(run, found.all("-r", "--require", "--import", "-l") if language == "node" else [])
+    if found.has("--version", "--help", "-V", "-v") and not found.has(*codes) and not found.operands:
+        return Text("")
+    inline = found.all(*codes)
+    if inline:
+        text = Text("\n".join(inline), run.taint if run.taint & (NETWORK | INPUT) and _tainted_code(inline) else 0)
+        _analysed(run, text, language, analyse)
+        rest = [*found.all(*modules), *found.operands]
+        _in_place(run, found.flags, rest, language)
+        return Text(HOLE, run.taint)
+    module = found.value(*modules) if modules else None
+    if module is not None:
+        return python_module(run, module, found.operands)
+    if found.operands and found.operands[0] not in ("-", "/dev/stdin"):
+        return _file(run, found.operands[0], language, analyse)
+    if run.stdin is not None:
+        if run.stdin.taint & (NETWORK | INPUT):
+            run.opaque("tainted", run.stdin.taint)
+        elif run.stdin.strip() == HOLE:
+            run.opaque("obfuscated" if run.stdin.taint & DECODED else "stdin", run.stdin.taint)
+        else:
+            _analysed(run, run.stdin, language, analyse)
+    return Text(HOLE, run.taint)
+
+
+def _tainted_code(inline: list[Text]) -> bool:
+    return any(code.taint & (NETWORK | INPUT) for code in inline)
+
+
+def _separated(args: list[Text], codes: tuple[str, ...], language: str) -> list[Text]:
+    """Perl's and Ruby's `-pi.bak -e`: a suffix is no cluster."""
+    out: list[Text] = []
+    for word in args:
+        match = re.fullmatch(r"-([a-zA-Z]*?)i([.~]\S*)?([a-zA-Z]*)", word) if language in ("perl", "ruby") else None
+        if match and not word.startswith("-I"):
+            out += [Text("-" + letter) for letter in match.group(1) + "i" + match.group(3)]
+        elif language == "node" and re.fullmatch(r"-pe", word):
+            out.append(Text("-e"))
+        else:
+            out.append(word)
+    del codes
+    return out
+
+
+def _in_place(run: Run, flags: set[str], rest: list[Text], language: str) -> None:
+    for name in rest:
+        if "-i" in flags:
+            run.write(name)
+        elif language in ("perl", "ruby") and flags & {"-n", "-p"}:
+            run.read(name)
+
+
+def _preloads(run: Run, names: list[Text]) -> None:
+    for name in names:
+        if name.startswith((".", "/")):
+            run.read(name, certain=False)
+
+
+def _analysed(run: Run, text: Text, language: str, analyse: Analyse) -> None:
+    if text.taint & (NETWORK | INPUT):
+        run.opaque("tainted", text.taint)
+    analyse(run, text, language)
+
+
+def _file(run: Run, name: Text, language: str, analyse: Analyse) -> Text:
+    path = run.path(name)
+    match = re.fullmatch(r"/dev/fd/(\d+)", path)
+    if match and match.group(1) in run.state.fds:
+        path = run.state.fds[match.group(1)]
+    text = run.state.files[path] if path in run.state.files else run.read(name)
+    if text.taint & (NETWORK | INPUT):
+        run.opaque("tainted", text.taint)
+    elif not known(text):
+        run.opaque("script" if not path.startswith("/dev/") else "stdin", text.taint)
+    elif path in run.m.ledger.files or path in run.state.files:
+        analyse(run, text, language)
+    else:
+        run.opaque("script", LOCAL)
+    return Text(HOLE, run.taint)
+
+
+def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
+    """`python -m MODULE`: the module's own program."""
+    from overnight.guard.machine import MODELS
+
+    name = {"http.server": "", "venv": "", "json.tool": "", "build": "", "timeit": ""}.get(module, module)
+    if module == "timeit":
+        for code in args:
+            if not code.startswith("-"):
+                python_effects(run, code, "python")
+    if name in MODELS and name not in ("test",):
+        return run.exec([Text(name), *args])
+    return Text(HOLE, run.taint)
+
+
+@model("deno", "bun")
+def javascript_runtime(run: Run) -> Text | None:
+    """`deno eval CODE`, `bun -e CODE`; the rest is a runner or a package manager."""
+    from overnight.guard.models.packages import manager
+    from overnight.guard.models.unknown import touched
+
+    args = run.args
+    if run.name == "deno" and args[:1] == ["eval"]:
+        source_effects(run, Text(" ".join(word for word in args[1:] if not word.startswith("-"))), "node")
+        return Text(HOLE)
+    found = options(args, valued=("-e", "--eval", "-p", "--print"), leading=True)
+    for code in found.all("-e", "--eval", "-p", "--print"):
+        source_effects(run, code, "node")
+    if found.operands[:1] == ["-"] and run.stdin is not None:
+        _analysed(run, run.stdin, "node", source_effects)
+    verb = found.operands[0] if found.operands else ""
+    if run.name == "bun" and verb in (
+        "add",
+        "install",
+        "i",
+        "remove",
+        "x",
+        "publish",
+        "update",
+        "create",
+        "run",
+        "pm",
+        "link",
+    ):
+        return manager(run)
+    touched(run, [word for word in args if not word.startswith("-")])
+    return Text(HOLE, run.taint)

@@ -1,0 +1,194 @@
+"""Source text of scripting languages: the calls in it that start programs or touch files, found by their names.
+
+This is a reading of literals, not an interpreter: what a call is given must be a literal, a few folded forms of one, or it
+counts as computed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from overnight.guard.effects import Net
+from overnight.guard.machine import Run
+from overnight.guard.scanner import SyntaxProblem, ansi_c
+from overnight.guard.text import DECODED, HOLE, LOCAL, Text, shown
+
+_STRING = r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'"
+_LITERAL = re.compile(_STRING, re.DOTALL)
+_RUN = re.compile(
+    r"\b(?:system|exec|execSync|execFile|execFileSync|spawn|spawnSync|popen|popen[234]|shell_exec|passthru|proc_open|pcntl_exec"
+    r"|os\.execute|io\.popen|capture[23e]*|sh|Deno\.Command|Bun\.spawn|ShellExecute|start-process|pty\.spawn"
+    r"|fork_exec|posix_spawn|system2|%x|qx|Kernel\.system|Kernel\.exec)\b[\s!]*(?:\(\s*)?(.*)",
+    re.DOTALL,
+)
+_DELETE = re.compile(
+    r"\b(?:unlink|unlinkSync|rmSync|rmdirSync|rmdir|rm_rf|rm_r|rm_f|remove_tree|rmtree|remove_entry_secure|remove_dir"
+    r"|File\.delete|Dir\.rmdir|os\.remove|Deno\.remove|Deno\.removeSync|fs\.rm|remove-item|ri|rimraf|del|rm|truncate)\b",
+    re.IGNORECASE,
+)
+_TREE = re.compile(r"rm_rf|rm_r\b|remove_tree|rmtree|recursive|remove_entry|rimraf|-r\b|-recurse", re.IGNORECASE)
+_WRITE = re.compile(
+    r"\b(?:writeFile|writeFileSync|appendFile|appendFileSync|createWriteStream|file_put_contents|File\.write|IO\.write|fwrite"
+    r"|chmod|chmodSync|chown|chownSync|rename|renameSync|copyFile|copyFileSync|cp|cpSync|symlink|symlinkSync|link|linkSync"
+    r"|sysopen|mkdir|mkdirSync|touch|move_uploaded_file|set-content|add-content|out-file|move|copy|writeTextFile"
+    r"|writeLines|file\.remove|file\.rename|spew|Bun\.write)\b",
+    re.IGNORECASE,
+)
+_WRITE_MODE = re.compile(r",\s*['\"](?:[wa+][bt+]*|>>?|\+<|r\+)['\"]|['\"]\s*>>?\s*[\"'$]|['\"]>>?[^\"']")
+_NETWORK = re.compile(r"\b(?:https?|wss?|ftp)://([^/\s'\"\\:?#]+)")
+_SENDS = re.compile(
+    r"\b(?:post|put|request|sendBeacon|Net::HTTP|socket|connect|fsockopen|TCPSocket|IO::Socket|urlopen|curl_\w+)\b",
+    re.IGNORECASE,
+)
+_SOCKET = re.compile(
+    r"fsockopen|TCPSocket|IO::Socket|net\.(?:connect|Socket|createConnection)|socket\.tcp|Socket\.new|use Socket"
+)
+_EVAL = re.compile(
+    r"\b(?:eval|Function|assert|load|loadstring|instance_eval|class_eval|vm\.run\w+|create_function)\s*[( ]\s*"
+)
+_DECODERS = re.compile(
+    r"atob|base64|fromCharCode|from_?hex|unpack|pack\b|decode|unhexlify|rot13|inflate|gunzip|decompress|reverse|chr\("
+)
+_ENV_HOME = re.compile(
+    r"\$ENV\{['\"]?HOME['\"]?\}|process\.env\.HOME|#\{ENV\[['\"]HOME['\"]\]\}|#\{Dir\.home\}|\$HOME\b|\$\{HOME\}"
+)
+_SECRET_ENV = re.compile(r"(?:environ|process\.env|ENV)\b(?!\.HOME|\.PATH|\.NODE_ENV|\.CI|\[['\"](?:HOME|PATH|CI)|\{)")
+_PATHLIKE = re.compile(r"(?:~|\.{1,2})?/[^\s'\"]+|\.[\w.-]+|[\w.-]+\.(?:key|pem|p12|env)|id_\w+")
+
+
+def unescaped(text: str) -> str:
+    """A string literal's text."""
+    if "\\" not in text:
+        return text
+    try:
+        return ansi_c(re.sub(r"\\x\{([0-9a-fA-F]+)\}", lambda m: chr(int(m.group(1), 16) % 0xD800), text))
+    except SyntaxProblem:
+        return HOLE
+
+
+def folded(source: str, home: str) -> str:
+    """The source with joins of literals and simple decoders worked out."""
+    source = _ENV_HOME.sub(home, source)
+
+    def decoded(found: re.Match[str]) -> str:
+        try:
+            text = base64.b64decode(found.group(1)).decode("utf-8", "replace")
+        except (binascii.Error, ValueError):
+            return found.group()
+        return repr(text)
+
+    source = re.sub(r"\batob\(\s*['\"]([\w+/=]+)['\"]\s*\)", decoded, source)
+    source = re.sub(
+        r"Buffer\.from\(\s*['\"]([\w+/=]+)['\"]\s*,\s*['\"]base64['\"]\s*\)(?:\.toString\([^)]*\))?", decoded, source
+    )
+    source = re.sub(r"(?:decode_base64|base64_decode|Base64\.decode64)\(\s*['\"]([\w+/=]+)['\"]\s*\)", decoded, source)
+    for _ in range(8):
+        joined = re.sub(r"(['\"])\s*[.+]\s*\1", "", source)
+        if joined == source:
+            break
+        source = joined
+    return source
+
+
+def literals(source: str) -> list[str]:
+    """Texts of all string literals."""
+    return [unescaped(a or b) for a, b in _LITERAL.findall(source)]
+
+
+def source_effects(run: Run, source: Text, language: str) -> None:
+    """Emit what the source would do as far as its literals say."""
+    if source.strip() == HOLE:
+        run.unverifiable(f"the {language} code is not known")
+        return
+    text = folded(source, run.m.bounds.home)
+    texts = literals(text)
+    for quoted in re.findall(r"`([^`]*)`", text) + re.findall(r"(?:%x|qx)[{(\[|/!]([^})\]|/!]*)", text):
+        if language in ("ruby", "perl", "php"):
+            run.shell(Text(re.sub(r"[#$]\{[^}]*\}", HOLE, quoted)), language)
+    for statement in re.split(r"[;\n]", text) if language != "powershell" else [text]:
+        _statement(run, statement, language)
+    if _EVAL.search(text):
+        _evals(run, text, language)
+    hosts = [host.rpartition("@")[2] for host in _NETWORK.findall(text)]
+    reads_secret = any(run.m.secret(run.path(_home(run, name))) for name in texts if _PATHLIKE.fullmatch(name))
+    sends = (
+        "secret"
+        if reads_secret
+        else "file"
+        if re.search(r"readFile|file_get_contents|File\.read|open\(", text)
+        else "none"
+    )
+    if _SECRET_ENV.search(text) and re.search(r"stringify|inspect|to_json|dumps|Dumper|body", text):
+        sends = "secret"
+    for host in hosts:
+        run.emit(Net(host=shown(host), how="write" if _SENDS.search(text) else "read", sends=sends, words=run.words))
+    if _SOCKET.search(text):
+        shells = re.search(r"/bin/(?:ba|z|da)?sh|\bsh -i|cmd\.exe|exec\b", text)
+        run.emit(Net(host=hosts[0] if hosts else "", how="reverse-shell" if shells else "raw", words=run.words))
+    for name in texts:
+        if _PATHLIKE.fullmatch(name) and len(name) < 300:
+            _touched(run, name, text)
+
+
+def _home(run: Run, name: str) -> str:
+    return run.m.bounds.home + name[1:] if name.startswith("~") else name
+
+
+def _touched(run: Run, name: str, text: str) -> None:
+    path = _home(run, name)
+    if _DELETE.search(text):
+        return
+    writes = _WRITE.search(text) or _WRITE_MODE.search(text)
+    if writes:
+        run.write(path, certain=False)
+    else:
+        run.read(path, certain=False)
+
+
+def _statement(run: Run, statement: str, language: str) -> None:
+    found = _RUN.search(statement)
+    if found and not re.search(r"\bRegExp|\.exec\s*\(\s*\w+\s*\)\s*$|\.test\(", statement):
+        _runs(run, found.group(1), language)
+    deletes = _DELETE.search(re.sub(_LITERAL, '""', statement))
+    if deletes:
+        names = [unescaped(a or b) for a, b in _LITERAL.findall(statement)]
+        for name in names:
+            if (
+                not name
+                or " " in name
+                or name in ("fs", "node:fs", "fs/promises", "path", "os", "fileutils", "File::Path", "shutil")
+            ):
+                continue
+            run.delete(_home(run, name), recursive=bool(_TREE.search(statement)), how=language)
+
+
+def _runs(run: Run, arguments: str, language: str) -> None:
+    given = arguments.lstrip(" (")
+    if given[:1] in ("[", "'", '"') or given.startswith(("q{", "q(", "<<")):
+        close = given.find("]") if given.startswith("[") else len(given)
+        texts = literals(given[:close] if close > 0 else given)
+        if given.startswith("[") or re.match(rf"(?:{_STRING})\s*,", given, re.DOTALL):
+            words = [text for text in texts if text not in ("utf8", "utf-8", "inherit", "ignore", "pipe")]
+            if words and " " in words[0]:
+                run.shell(Text(words[0]), language)
+            elif words:
+                run.exec([Text(_home(run, word)) for word in words])
+        elif texts:
+            run.shell(Text(re.sub(r"[#$]\{[^}]*\}", HOLE, texts[0])), language)
+        return
+    if re.match(r"[$@\w]", given) and not re.match(r"(?:function|def|require|import|from)\b", given):
+        run.opaque("computed", DECODED if _DECODERS.search(given) else LOCAL)
+
+
+def _evals(run: Run, text: str, language: str) -> None:
+    for found in _EVAL.finditer(text):
+        rest = text[found.end() :]
+        literal = _LITERAL.match(rest)
+        if literal:
+            inner = unescaped(literal.group(1) or literal.group(2) or "")
+            if len(inner) < len(text):
+                source_effects(run, Text(inner), language)
+        elif _DECODERS.search(rest):
+            run.opaque("obfuscated", DECODED)
