@@ -35,4 +35,4 @@ def test_the_demo_ends_as_it_says(tmp_path: Path) -> None:
     assert "refused: Bash git push" in done.stdout
     assert "KILLED" in done.stdout
     assert not list((demo / "state" / "worktrees").glob("*"))
-    assert not list(home.glob("overnight-demo*"))
+    assert not list(Path("/etc").glob("overnight-demo*"))

@@ -44,11 +44,12 @@ def demo(keep: bool, live: bool) -> None:
     """
     folder = Path(tempfile.mkdtemp(prefix="overnight-demo-"))
     with contextlib.ExitStack() as stack:
-        night = _Night(folder, live)
+        night = _Night(folder, live, keep)
         stack.callback(night.end)
         night.play()
     if not keep:
         rmtree(folder, ignore_errors=True)
+        say("`overnight demo --keep` leaves repository, evidence and journal for a look.")
     else:
         say(f"Everything is in {folder}. Look around with OVERNIGHT_HOME={folder}/state overnight status")
 
@@ -56,11 +57,11 @@ def demo(keep: bool, live: bool) -> None:
 class _Night:
     """One demo, in a folder of its own."""
 
-    def __init__(self, folder: Path, live: bool) -> None:
-        self.folder, self.live = folder, live
+    def __init__(self, folder: Path, live: bool, keep: bool) -> None:
+        self.folder, self.live, self.keep = folder, live, keep
         self.home, self.repo = folder / "state", folder / REPO
         #: Nobody's file: an agent tries to write it, and its box has no such folder.
-        self.outside = Path.home() / f"{folder.name}.txt"
+        self.outside = Path("/etc") / f"{folder.name}.txt"
         self._model: subprocess.Popen[str] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
         self._url = ""
@@ -215,7 +216,8 @@ class _Night:
             for run in told.runs:
                 for tool, what, why in run.outcome.denied if run.outcome else ():
                     paper.line(f"refused: {tool} {what} ({why})", indent=9)
-                paper.line(f"evidence: {run.folder}", indent=9)
+                if self.keep:
+                    paper.line(f"evidence: {run.folder}", indent=9)
         paper.gap().line(("`git log --graph --oneline` in the repository", "bold"))
         log = ["git", "log", "--graph", "--oneline", "--decorate=no"]
         paper.block(subprocess.run(log, cwd=self.repo, capture_output=True, text=True, check=True).stdout, indent=2)

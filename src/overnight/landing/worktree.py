@@ -121,9 +121,12 @@ class LocalWorkshop:
         if len(found) > _POLICY_MOST:
             raise holds.repo_unavailable(f"{where} is over {_POLICY_MOST} bytes", mend)
         try:
-            return self._read_policy(found, where)
+            policy = self._read_policy(found, where)
         except BadInput as error:
             raise holds.repo_unavailable(str(error), mend) from error
+        if policy.target != task.repo.target:
+            raise holds.repo_unavailable(f'{where} says `target = "{policy.target}"`: which one is meant?', mend)
+        return policy
 
     async def _instructions(self, repository: Repository, base: str) -> tuple[tuple[str, str], ...]:
         most = self._settings.instructions
