@@ -195,7 +195,7 @@ def test_a_plain_locale_prints_all_the_same(desktop: Desktop) -> None:
     desktop.env["PYTHONIOENCODING"] = "ascii"
     done = desktop.process("status")
     assert done.returncode == 0, done.stderr
-    assert "queued  1: gru" in done.stdout
+    assert "queued     1: gru" in done.stdout
 
 
 def test_no_state_folder_is_made_by_looking(desktop: Desktop) -> None:

@@ -37,6 +37,7 @@ def kept_run(desktop: Desktop, task: str, n: int = 1) -> Path:
     folder.mkdir(parents=True)
     facts = {"argv": ["claude"], "version": "2.1.329", "model": None, "route": "gateway", "box": "os"}
     (folder / "launch.json").write_bytes(encode(facts))
+    (folder / "spec.json").write_bytes(b'{"agent": "claude"}')
     log = EventLog(folder / "events.ndjson")
     log.write(Started(run=f"{task}.1.{n}", agent="claude"))
     log.write(Asked(call="1", tool="Bash", input="pytest -q"))
@@ -64,7 +65,7 @@ def test_status_puts_what_needs_a_person_first(desktop: Desktop) -> None:
     assert order == sorted(order)
     assert re.search(rf"landed +{lands} .* lands — test passed on work-", said)
     assert re.search(rf"failed +{fails} .* fails — nothing was changed \(after 3 attempts\)", said)
-    assert "queued  1: " + waits in said
+    assert f"queued     1: {waits}" in said
     view = rows(desktop)
     assert [row["id"] for row in view["needs_person"]] == [asks]
     assert view["needs_person"][0]["hold"]["reason"] == "needs-answer"
@@ -122,7 +123,7 @@ def test_the_queue_is_counted_and_in_order(desktop: Desktop) -> None:
     view = rows(desktop)
     assert view["queued"] == 7
     assert [row["id"] for row in view["next"]] == [high, *low[:4]]
-    assert f"queued  7: {high}, {', '.join(low[:4])} and 2 more" in desktop.ok("status")
+    assert f"queued     7: {high}, {', '.join(low[:4])} and 2 more" in desktop.ok("status")
 
 
 def test_old_endings_are_left_out(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_the_story_of_a_repaired_task(desktop: Desktop) -> None:
     telling = [
         "landed", "Mend it", "must be true at the end: tests are green", "queued by cli", "starts from base of main",
         "checks on the base", "run 1 begins", "run 1 completed", "left commit work-", "failed (exit 1",
-        "run 2 begins: 2.1.329, model of its own choice, billed to API key, kept outside the box, box os",
+        "run 2 begins: claude 2.1.329, model of its own choice, paid by API key, which stays outside the box, box os",
         "run 2 completed", "passed (exit 0", "landed as", "Evidence", f"{task}.1.1",
     ]  # fmt: skip
     at = 0

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from overnight.cli.gitlook import find_repository, require_commit
+from overnight.cli.gitlook import Found, find_repository, require_commit
 from overnight.cli.paper import Paper, note, say
 from overnight.cli.propose import Proposal, propose, render
 from overnight.cli.repo import register
 from overnight.config import POLICY_FILE, read_policy
-from overnight.errors import BadInput, NotConfirmed, Unavailable
+from overnight.errors import BadInput, NotConfirmed, OvernightError
+from overnight.missions.hold import Held
 from overnight.missions.policy import Policy
 from overnight.missions.run import CheckResult
 from overnight.missions.units import show_duration
@@ -46,7 +47,7 @@ def init(path: Path, name: str | None, force: bool, no_try: bool, no_register: b
     policy = read_policy(text.encode(), POLICY_FILE)
     _show(proposal)
     if policy.checks and not no_try:
-        _try(found.path, policy)
+        _try(found, policy)
     _write(file, text)
     say("Wrote ", (str(file), "bold"), ". Read it: it says what may land.")
     if not no_register:
@@ -71,14 +72,14 @@ def _show(proposal: Proposal) -> None:
     paper.print()
 
 
-def _try(root: Path, policy: Policy) -> None:
+def _try(found: Found, policy: Policy) -> None:
     """Run the proposed checks as tasks will. What they say is for the person to judge; nothing depends on it."""
     from overnight.wiring import try_checks
 
-    note(f"Running {len(policy.checks)} checks once, each in a box, on the commit checked out ...")
+    note("Running the checks once, each in a box, on the commit checked out ...")
     try:
-        results = asyncio.run(try_checks(root, policy))
-    except Unavailable as error:
+        results = asyncio.run(try_checks(found.git_dir, policy))
+    except (OvernightError, Held) as error:
         say(("They could not be run: ", "yellow"), str(error))
         return
     paper = Paper()

@@ -27,15 +27,10 @@ if TYPE_CHECKING:
 
 #: The least time between two looks, so that a busy journal does not keep the screen busy.
 REST_S = 0.25
-#: Durations on the screen grow older without anything happening.
-REDRAW_S = 5.0
 
 
 class View:
     """Follows the journal in a thread of its own, until its block ends."""
-
-    #: Seconds without a change after which it looks all the same; None waits for one.
-    patience: ClassVar[float | None] = None
 
     def __init__(self, home: Path) -> None:
         self.home, self.began = home, time.time()
@@ -65,7 +60,7 @@ class View:
             self._watch.folder(self.home)
             self.begin(db)
             while not self._over:
-                self._watch.wait(self.patience)
+                self._watch.wait()
                 self.look(db)
                 if not self._over:
                     time.sleep(REST_S)
@@ -86,8 +81,6 @@ class View:
 
 class Table(View):
     """The picture of `overnight status`, kept up to date."""
-
-    patience = REDRAW_S
 
     def begin(self, db: sqlite3.Connection) -> None:
         from rich.console import Console

@@ -32,6 +32,7 @@ class _Line(NamedTuple):
 class _Grid(NamedTuple):
     rows: tuple[tuple[tuple[str, str], ...], ...]
     indent: int
+    first: int = 0
 
 
 def terminal() -> bool:
@@ -57,11 +58,11 @@ class Paper:
             self.line((line, style), indent=indent)
         return self
 
-    def grid(self, rows: Iterable[Sequence[Part]], indent: int = 0) -> Paper:
-        """Columns. Only the last one wraps."""
+    def grid(self, rows: Iterable[Sequence[Part]], indent: int = 0, first: int = 0) -> Paper:
+        """Columns. Only the last one wraps. first: the least width of the first one."""
         made = tuple(tuple(_cell(part) for part in row) for row in rows)
         if made:
-            self._blocks.append(_Grid(made, indent))
+            self._blocks.append(_Grid(made, indent, first))
         return self
 
     def gap(self) -> Paper:
@@ -125,6 +126,7 @@ def _plain_lines(block: _Line | _Grid) -> Iterable[str]:
 
     count = max(len(row) for row in block.rows)
     widths = [max((cell_len(row[i][0]) for row in block.rows if i < len(row)), default=0) for i in range(count)]
+    widths[0] = max(widths[0], block.first)
     return [
         pad + "  ".join(text + " " * (widths[i] - cell_len(text)) for i, (text, _) in enumerate(row))
         for row in block.rows
@@ -150,7 +152,8 @@ def _rich(block: _Line | _Grid) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     count = max(len(row) for row in block.rows)
     for i in range(count):
-        table.add_column(no_wrap=i < count - 1, overflow="fold" if i == count - 1 else "ellipsis")
+        width = block.first if i == 0 else None
+        table.add_column(min_width=width, no_wrap=i < count - 1, overflow="fold" if i == count - 1 else "ellipsis")
     for row in block.rows:
         table.add_row(*(Text(text, style=style) for text, style in row))
     return Padding(table, (0, 0, 0, block.indent))

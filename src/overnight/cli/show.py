@@ -20,9 +20,9 @@ from overnight.report.views import CheckView, Moment, RunView, State, TaskStory
 #: Lines of the text asked for that are shown; `--json` has all.
 TEXT = 12
 ROUTES = {
-    "gateway": "API key, kept outside the box",
-    "direct": "the CLI's own login",
-    "none": "no model of ours",
+    "gateway": "paid by API key, which stays outside the box",
+    "direct": "paid by the CLI's own login",
+    "none": "no way to a model",
 }
 _TIME = 11
 
@@ -169,7 +169,7 @@ class _Timeline:
         self._at(moment, f"run {run.n} ", (outcome.end.replace("-", " "), style), f"{took}: {outcome.why}")
         usage = outcome.usage
         cost = "unknown cost" if usage.cost_usd is None else f"{usage.cost_usd:.2f} USD by its own account"
-        self._more(f"{count(outcome.turns, 'turn')}, {count(outcome.calls, 'tool call')}, {cost}")
+        self._more(f"{count(outcome.turns, 'turn')}, {count(outcome.calls, 'tool call')} guarded, {cost}")
         for tool, what, why in outcome.denied:
             self._more(("denied ", BAD), f"{tool} {what}: {why}")
         if outcome.said:
@@ -228,11 +228,9 @@ def _started_as(run: RunView) -> str:
     facts = run.launch
     if facts is None:
         return ""
-    route = ROUTES.get(facts.route or "", facts.route or "unknown")
-    return (
-        f": {facts.version or 'unknown version'}, model {facts.model or 'of its own choice'}, "
-        f"billed to {route}, box {facts.box or 'unknown'}"
-    )
+    what = f"{facts.agent or 'unknown agent'} {facts.version or '(version unknown)'}"
+    route = ROUTES.get(facts.route or "", f"route {facts.route or 'unknown'}")
+    return f": {what}, model {facts.model or 'of its own choice'}, {route}, box {facts.box or 'unknown'}"
 
 
 # -- evidence -----------------------------------------------------------------------------------------------

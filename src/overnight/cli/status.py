@@ -21,6 +21,8 @@ from overnight.report.views import DaemonView, HoldView, PauseView, RepoView, St
 DAY_S = 86400.0
 #: Lines of one kind for one repo; the rest is counted. `--json` has all.
 MOST = 12
+#: Width of the word that a line begins with.
+WORD = 9
 GOOD, BAD, ASKS, BUSY = "green", "red", "bold yellow", "cyan"
 _ENDS = {"landed": GOOD, "failed": BAD, "rejected": BAD, "cancelled": "dim"}
 _WANTS = {"pause": "pausing", "stop": "stopping", "cancel": "cancelling"}
@@ -102,19 +104,19 @@ def _repo(paper: Paper, repo: RepoView, view: StatusView) -> None:
     paper.gap().line((repo.name, "bold"), (where, "dim"))
     for row in repo.needs_person[:MOST]:
         assert row.hold is not None
-        paper.grid([[("needs you", ASKS), (row.id, "bold"), row.title]], indent=2)
+        paper.grid([[("needs you", ASKS), (row.id, "bold"), row.title]], indent=2, first=WORD)
         paper.line(f"{row.hold.reason}: {row.hold.why}", indent=13)
         paper.line(("→ ", ASKS), row.hold.releases_on, indent=13)
     _more(paper, repo.needs_person)
-    paper.grid([_active(row, view.at) for row in repo.active[:MOST]], indent=2)
+    paper.grid([_active(row, view.at) for row in repo.active[:MOST]], indent=2, first=WORD)
     _more(paper, repo.active)
-    paper.grid([_waiting(row, view.at) for row in repo.waiting[:MOST]], indent=2)
+    paper.grid([_waiting(row, view.at) for row in repo.waiting[:MOST]], indent=2, first=WORD)
     _more(paper, repo.waiting)
     if repo.queued:
         names = [row.id for row in repo.next]
         rest = f" and {repo.queued - len(names)} more" if repo.queued > NAMED else ""
-        paper.grid([["queued", f"{repo.queued}: {', '.join(names)}{rest}"]], indent=2)
-    paper.grid([_ended(row, view.at) for row in repo.ended[:MOST]], indent=2)
+        paper.grid([["queued", f"{repo.queued}: {', '.join(names)}{rest}"]], indent=2, first=WORD)
+    paper.grid([_ended(row, view.at) for row in repo.ended[:MOST]], indent=2, first=WORD)
     _more(paper, repo.ended)
     if not (repo.needs_person or repo.active or repo.waiting or repo.queued or repo.ended):
         paper.line(("nothing queued; nothing ended " + f"since {clock(view.ended_since, view.at)}", "dim"), indent=2)

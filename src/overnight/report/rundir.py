@@ -26,16 +26,11 @@ def launch_of(folder: Path) -> LaunchFacts | None:
     found = _object(folder / "launch.json")
     if found is None:
         return None
-    text = {key: value for key in ("version", "model", "route", "box") if isinstance(value := found.get(key), str)}
+    spec = _object(folder / "spec.json") or {}
+    text = {key: str(found.get(key) or "") or None for key in ("version", "model", "route", "box")}
     argv = found.get("argv")
     words = tuple(str(word) for word in cast("list[object]", argv)) if isinstance(argv, list) else ()
-    return LaunchFacts(
-        version=text.get("version") or None,
-        model=text.get("model") or None,
-        route=text.get("route") or None,
-        box=text.get("box") or None,
-        argv=words,
-    )
+    return LaunchFacts(agent=str(spec.get("agent") or "") or None, argv=words, **text)
 
 
 def last_action(folder: Path) -> Action | None:

@@ -120,6 +120,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
 class LaunchFacts(Struct, frozen=True, kw_only=True):
     """What was started for a run, as its warden recorded it. Null is unknown."""
 
+    #: The agent's name.
+    agent: str | None = None
     #: Version of the agent's CLI, as it says itself.
     version: str | None = None
     #: The model asked for; null leaves it to the agent.

@@ -6,12 +6,17 @@ import contextlib
 import ctypes
 import os
 import select
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 #: Where the kernel can't tell, files are looked at this often.
 LOOK_EVERY_S = 0.5
+#: A look is worth repeating this long after a change: a database's write is seen before its commit can be read.
+AGAIN_S = (0.05, 0.25, 1.0)
+#: However quiet it is, there is a look this often.
+AT_LEAST_S = 5.0
 _MODIFY, _CREATE, _MOVED_TO = 0x2, 0x100, 0x80
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -21,6 +26,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._known = set[Path]()
+        self._due = list[float]()
         self._waker, self._wake = os.pipe2(_FLAGS) if hasattr(os, "pipe2") else os.pipe()
         try:
             self._libc = ctypes.CDLL(None, use_errno=True)
@@ -45,15 +51,18 @@ class Watch:
         if self._libc.inotify_add_watch(self._fd, os.fsencode(path), _MODIFY | _CREATE | _MOVED_TO) >= 0:
             self._known.add(path)
 
-    def wait(self, seconds: float | None = None) -> None:
-        """Return after a change, after `wake`, or when the time is over. May return early for nothing."""
-        if self._fd < 0:
-            seconds = LOOK_EVERY_S if seconds is None else min(seconds, LOOK_EVERY_S)
-        fds = [fd for fd in (self._fd, self._waker) if fd >= 0]
-        ready, _, _ = select.select(fds, [], [], seconds)
+    def wait(self) -> None:
+        """Return when it is worth looking again: after a change, a little later once more, and now and then."""
+        now = time.monotonic()
+        quiet = AT_LEAST_S if self._fd >= 0 else LOOK_EVERY_S
+        left = max(0.0, self._due.pop(0) - now) if self._due else quiet
+        ready, _, _ = select.select([fd for fd in (self._fd, self._waker) if fd >= 0], [], [], min(left, quiet))
         for fd in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(fd, 1 << 16)
+        if self._fd in ready:
+            now = time.monotonic()
+            self._due = [now + seconds for seconds in AGAIN_S]
 
     def wake(self) -> None:
         """Make `wait` return; from another thread."""
