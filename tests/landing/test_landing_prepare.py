@@ -168,6 +168,7 @@ def test_the_private_git_dir_shows_the_task_the_target_and_the_users_tags(world:
 def test_a_target_named_like_our_branch_folder_does_not_break_the_git_dir(world: World) -> None:
     """`overnight` can't stand beside `overnight/t1`: the convenience is left out."""
     git(world.repo, "branch", "-m", "main", "overnight")
+    commit(world.repo, {"overnight.toml": 'target = "overnight"\n'}, "target")
     world.task = replace(world.task, repo=replace(world.task.repo, target="overnight"))
     ground = world.prepare()
     assert world.agent(ground, world.open(ground))("branch", "--format=%(refname)") == "refs/heads/overnight/t1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 from overnight.missions.hold import Held, Hold, HoldReason
@@ -33,6 +33,10 @@ class Act(StrEnum):
 POLICY = Policy(landing=LandingMode.MERGE, checks={"test": Check(run="true")})
 
 
+def _nothing(_what: str) -> None:
+    """Nothing happens in between."""
+
+
 class World:
     """What is true outside the journal."""
 
@@ -47,7 +51,7 @@ class World:
         self.worktrees: set[str] = set()
         self.commits: dict[str, Act] = {"base": Act.GOOD}
         #: Called between the two halves of everything that touches the world; may raise, as a kill would.
-        self.during = lambda _what: None
+        self.during: Callable[[str], None] = _nothing
 
     def house(self) -> House:
         """Fresh ports on this world, as a new process would have them."""
