@@ -16,7 +16,7 @@ from overnight.agents.claude import ClaudeAgent
 from overnight.agents.claude_settings import ClaudeSettings
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.warden.events import Asked, Decided, Done, Event, EventLog, Heard, HookRefused, read_events
-from overnight.warden.hooks import HOOK_LIMITS, Hooks, shown
+from overnight.warden.hooks import HOOK_LIMITS, MOST_DENIED, Hooks, gist, shown
 
 CALL = {
     "hook_event_name": "PreToolUse",
@@ -266,3 +266,18 @@ def test_an_input_is_shown_whole() -> None:
     assert shown({"file_path": "/a"}) == "/a"
     assert json.loads(shown({"file_path": "/a", "content": "b"})) == {"file_path": "/a", "content": "b"}
     assert shown({"command": ["ls"]}) == '{"command": ["ls"]}'
+
+
+def test_a_flood_of_refused_calls_does_not_fill_the_memory() -> None:
+    """The outcome lists so many refused calls and says that there were more; every one is counted."""
+    hooks = Hooks(agent(), judge(NO), wire.Log())
+    ask(hooks, *({**CALL, "tool_use_id": f"toolu_{n}"} for n in range(MOST_DENIED + 3)))
+    assert hooks.calls == MOST_DENIED + 3
+    assert len(hooks.denied) == MOST_DENIED + 1
+    assert hooks.denied[-1][1] == "more calls"
+
+
+def test_a_call_is_named_by_what_it_is_about() -> None:
+    """In lists a command or path stands for the call, however much else its input holds."""
+    assert gist({"content": "b", "file_path": "/a"}) == "/a"
+    assert gist({"content": "b"}) == '{"content": "b"}'

@@ -36,7 +36,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     ports: frozenset[int] = frozenset({443})
     #: Seconds for the first bytes inside a tunnel.
     hello_s: float = 15.0
-    #: Seconds to connect to one address.
+    #: Seconds to find a host's addresses, and to connect to each.
     connect_s: float = 15.0
     #: Seconds that a tunnel may stand still in both directions.
     idle_s: float = 600.0
@@ -128,7 +128,8 @@ class Egress:
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
         """Where to connect, asked once: what was judged is what is used. Raises _Refused."""
         try:
-            found = await self._resolve(host, port)
+            async with asyncio.timeout(self._bounds.connect_s):
+                found = await self._resolve(host, port)
         except (OSError, UnicodeError):
             raise _Refused("this host has no address") from None
         public = [address for address in dict.fromkeys(found) if self._address_ok(address)]

@@ -22,6 +22,8 @@ from overnight.guard.verdict import Decision
 
 #: Characters of a text that are kept; longer ones are cut, and say so.
 MOST_TEXT = 4000
+#: Texts of a list that are kept.
+MOST_PARTS = 50
 #: Bytes of a log. The agent chooses how often it calls, so it could fill the disk; then nothing passes any more.
 MOST_LOG = 256 << 20
 #: Control characters, what reorders text on a screen, what some readers take for a line's end, halves of characters.
@@ -136,7 +138,7 @@ class Exchanged(Event, frozen=True, kw_only=True, tag="model"):
     #: Body bytes to the model and from it.
     sent: int = 0
     received: int = 0
-    #: Why it was not passed on; empty when it was.
+    #: Why it was answered here and not by the model; empty when it was not.
     refused: str = ""
     #: Why the answer is not whole; empty when it is.
     cut: str = ""
@@ -279,7 +281,7 @@ def _fit(event: Event, seq: int) -> Event:
         if type(value) is str:
             changed[name] = clean(value)
         elif type(value) is tuple:
-            changed[name] = tuple(clean(str(part)) for part in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (every tuple of an event holds texts)
+            changed[name] = tuple(clean(str(part)) for part in value[:MOST_PARTS])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (every tuple of an event holds texts)
     return msgspec.structs.replace(event, **changed)
 
 

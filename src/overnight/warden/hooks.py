@@ -16,6 +16,8 @@ from overnight.warden.http import Exchange, Limits, Request, Response
 PATH = "/hook"
 #: For the listener: the body of a hook holds a call's input and, afterwards, its output.
 HOOK_LIMITS = Limits(body=16 << 20, held=64 << 20)
+#: Refused calls that are kept in memory for the run's outcome.
+MOST_DENIED = 500
 #: Characters of a refused call in the run's outcome.
 _SHORT = 500
 #: Entries of an input that say by themselves what a call is about.
@@ -33,8 +35,9 @@ class Hooks:
     def __init__(self, agent: Agent, decide: Callable[[Call], Verdict], record: Record) -> None:
         """record puts an event on record and raises OSError when it can't."""
         self._agent, self._decide, self._record = agent, decide, record
-        self._ids: set[str] = set()
-        #: (tool, what, reason) of every call that was refused.
+        #: Hashes of the ids that were asked about: their length is the agent's choice.
+        self._ids: set[int] = set()
+        #: (tool, what, reason) of the calls that were refused; after `MOST_DENIED` one that says that there were more.
         self.denied: list[tuple[str, str, str]] = []
         #: Calls that were asked about.
         self.calls = 0
@@ -56,10 +59,12 @@ class Hooks:
     def _judge(self, call: Call) -> Verdict:
         """The verdict, once the question is on disk. Raises OSError when it can't be."""
         self.calls += 1
-        again = call.id in self._ids
-        self._ids.add(call.id)
-        told = Asked(call=call.id, tool=call.tool, input=shown(call.input), digest=_digest(call.input), again=again)
-        self._record(told)
+        mark = hash(call.id)
+        again = mark in self._ids
+        self._record(
+            Asked(call=call.id, tool=call.tool, input=shown(call.input), digest=_digest(call.input), again=again)
+        )
+        self._ids.add(mark)
         verdict = self._verdict(call)
         if verdict.decision is not Decision.ALLOW:
             self._note_denied(call.tool, gist(call.input), verdict)
@@ -98,7 +103,10 @@ class Hooks:
             return self._refuse(_words(error))
 
     def _note_denied(self, tool: str, what: str, verdict: Verdict) -> None:
-        self.denied.append((clean(tool, _SHORT), clean(what, _SHORT), clean(verdict.reason, _SHORT)))
+        if len(self.denied) < MOST_DENIED:
+            self.denied.append((clean(tool, _SHORT), clean(what, _SHORT), clean(verdict.reason, _SHORT)))
+        elif len(self.denied) == MOST_DENIED:
+            self.denied.append(("…", "more calls", "refused as well: the run's record has them all"))
 
     def _refuse(self, why: str) -> Response:
         self._try(HookRefused(why=why))

@@ -23,8 +23,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 _PIECE = 64 << 10
 #: Seconds for what was sent last to be taken, once a connection is to be closed.
 _CLOSE_S = 2.0
-#: Bytes that a refused client may still send before it is cut off; without it the refusal would be lost with the rest.
-_LINGER = 1 << 20
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -352,9 +350,9 @@ class _Link:
             await self.send(h11.Data(data=body))
             self.writer.write_eof()
             async with asyncio.timeout(_CLOSE_S):
-                left = _LINGER
-                while left > 0 and (data := await self.reader.read(_PIECE)):
-                    left -= len(data)
+                # Closing over what is still being sent would take the answer away from the client.
+                while await self.reader.read(_PIECE):
+                    pass
 
 
 def _request(head: h11.Request, body: bytes) -> Request:
