@@ -33,6 +33,8 @@ class Killer:
     def __init__(self, after: int | None = None, check: Callable[[], None] | None = None) -> None:
         self.left, self.dead, self.check = after, False, check
         self.moments: list[tuple[str, str]] = []
+        #: Kills at this moment.
+        self.at: tuple[str, str] | None = None
 
     def __call__(self, moment: str, label: str) -> None:
         if self.dead:
@@ -40,6 +42,8 @@ class Killer:
         if self.check is not None and moment == "before":
             self.check()
         self.moments.append((moment, label))
+        if (moment, label) == self.at:
+            self.left = 0
         if self.left is not None:
             self.left -= 1
             if self.left < 0:
@@ -56,7 +60,10 @@ class World:
     def __init__(self) -> None:
         self.done: Counter[str] = Counter()
         self.begun: Counter[str] = Counter()
+        #: Raised before, or after, the next effect.
         self.fail: list[Exception] = []
+        self.fail_late: list[Exception] = []
+        self.made_by: dict[str, str] = {}
         self.gated = False
         self.killer = Killer()
         self.gates: dict[str, asyncio.Future[str]] = {}
@@ -76,6 +83,9 @@ class World:
         self.killer("world", f"looks {key}")
         if not self.done[effect or key]:
             self.done[effect or key] += 1
+            self.made_by[effect or key] = key
+        if self.fail_late:
+            raise self.fail_late.pop()
         self.killer("world", f"did {key}")
         return key
 

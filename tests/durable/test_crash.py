@@ -33,6 +33,7 @@ def tell(lab: Lab, *, longer: bool = False) -> Flow:
         with t.slot("work", t.lane):
             t.at("running")
             await t.step("prepare", act, f"{key}/prepare")
+        with t.slot("work", t.lane):
             for n in count(1):
                 with t.stopped_by(lab.world.stop, f"{key}/run {n}"):
                     said = await t.step(f"run {n}", run, f"{key}/run {n}")
@@ -55,9 +56,9 @@ def tell(lab: Lab, *, longer: bool = False) -> Flow:
             if given.get("sleeps"):
                 await t.sleep("cool", 30)
             t.at("landing")
-            with t.slot("landing", "main"):
+            with t.slot("landing", "main"), t.to_the_end():
                 await t.step("land", act, f"{key}/land", f"{t.id} landed")
-            t.past_cancel()
+            t.settled()
             await t.step("tidy", act, f"{key}/tidy")
             return Finish("landed", "", t.life)
         except Cancelled:
@@ -147,7 +148,7 @@ some_acts = st.one_of(
     st.tuples(st.sampled_from(("pause", "stop", "stop", "cancel", "resume", "retry", "retry", "decide")), task),
     st.tuples(st.sampled_from(("pause_all", "resume_all")), st.sampled_from(("", "left", "right"))),
     st.tuples(st.just("advance"), st.sampled_from((1, 10, 31, 1000, 100_000))),
-    st.tuples(st.sampled_from(("let go", "let go", "help", "help", "step", "fault", "hold", "restart"))),
+    st.tuples(st.sampled_from(("let go", "let go", "help", "help", "step", "fault", "late fault", "hold", "restart"))),
 )
 #: An act, and whether things come to a standstill after it.
 acts = st.tuples(some_acts, st.sampled_from((True, True, False)))
@@ -198,6 +199,8 @@ class Play:
                 world.let_go()
             case "fault":
                 world.fail = [RuntimeError("once")]
+            case "late fault":
+                world.fail_late = [RuntimeError("once")]
             case "hold":
                 world.fail = [Held(LIMIT)]
             case "step":
@@ -237,7 +240,7 @@ class Play:
     async def finish(self) -> None:
         """Morning: nobody kills or meddles any more, everything that waits is given what it waits for."""
         lab = self.lab
-        lab.world.gated, lab.world.fail = False, []
+        lab.world.gated, lab.world.fail, lab.world.fail_late = False, [], []
         async with lab.process():
             for task in TASKS:
                 self.submit(task, 0)
@@ -276,6 +279,8 @@ class Play:
         for row in lab.tasks():
             task, lives = row["id"], range(1, row["life"] + 1)
             assert lab.world.done[f"{task} landed"] == 1
+            by = lab.world.made_by[f"{task} landed"]
+            assert by == f"{task}/{row['life']}/land", "a life that landed was called cancelled"
             wants = lab.events(task).count("want.cancel")
             assert row["life"] - 1 <= wants, "a life ended as cancelled that nobody cancelled"
             for life in lives:

@@ -14,8 +14,9 @@ import pytest
 from lab import Lab
 
 from overnight.durable.engine import Flow
-from overnight.durable.flow import Cancelled, Finish, Park, Story, returns
+from overnight.durable.flow import Cancelled, Finish, Park, Story
 from overnight.durable.pools import Pool
+from overnight.durable.returned import returns
 from overnight.missions.hold import Held, Hold, HoldReason
 
 HOLD = Hold(reason=HoldReason.NEEDS_ANSWER, why="which one?", releases_on="an answer")
@@ -633,7 +634,7 @@ def test_past_the_point_of_no_return_a_cancel_comes_too_late(home: Path) -> None
     async def main() -> None:
         async def story(t: Story) -> Finish:
             await t.step("land", lab.world.run, "land")
-            t.past_cancel()
+            t.settled()
             await t.signal("look", str)
             await t.step("tidy", lab.world.run, "tidy")
             return Finish("landed", "", None)

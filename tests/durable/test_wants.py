@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+from lab import Killer, Lab
 
 from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.durable.pools import Pool
 from overnight.errors import BadInput, BadState, UnknownTask
+from overnight.missions.hold import Held, Hold, HoldReason
 
 POOLS = {"work": Pool(total=1), "other": Pool(total=1)}
 #: Where a task can be when a person says something.
@@ -451,3 +452,77 @@ def test_submitting_twice_is_submitting_once(home: Path) -> None:
         assert (stage.row("t1")["state"], stage.row("t1")["priority"]) == ("done", 0)
 
     on_stage(home, script)
+
+
+def landing(lab: Lab) -> Callable[[Story], Awaitable[Finish]]:
+    async def story(t: Story) -> Finish:
+        try:
+            with t.slot("work", t.lane), t.to_the_end():
+                await t.step("land", lab.world.act, f"{t.id}/{t.life}/land")
+            await t.step("tidy", lab.world.act, f"{t.id}/{t.life}/tidy")
+        except Cancelled:
+            return Finish("cancelled", "", bool(lab.world.done[f"{t.id}/{t.life}/land"]))
+        return Finish("landed", "", None)
+
+    return story
+
+
+@pytest.mark.parametrize("first", ["", "pause", "pause_all"])
+@pytest.mark.parametrize("how", ["killed", "failed"])
+def test_what_was_begun_past_return_is_looked_at_before_a_wish_is_heeded(home: Path, how: str, first: str) -> None:
+    """A step that may have been done when its process was killed, or it failed, is gone through with: a cancel, also
+    after a pause, is heeded only once its outcome is known."""
+
+    async def main() -> None:
+        lab = Lab(home, {}, POOLS)
+        lab.flows = {"story": landing(lab)}
+        killer = Killer()
+        async with lab.process(killer):
+            if how == "failed":
+                lab.world.fail_late = [RuntimeError("lost the line")]
+            else:
+                killer.at = ("world", "did t1/1/land")
+            lab.submit("t1")
+            await lab.settle()
+        assert lab.world.done["t1/1/land"] == 1
+        async with lab.process():
+            if first == "pause":
+                lab.call("want", task="t1", want="pause")
+            elif first:
+                lab.call("pause_all")
+            if first:
+                await lab.settle()
+            lab.call("want", task="t1", want="cancel")
+            await lab.settle()
+            lab.clock.advance(30)
+            await lab.settle()
+            assert (lab.row("t1")["phase"], lab.row("t1")["output"]) == ("cancelled", "true")
+            assert lab.journal.db.execute("SELECT 1 FROM step WHERE name = 'land'").fetchone()
+            assert lab.held() == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("want", ["pause", "cancel"])
+def test_what_says_it_was_not_done_can_be_paused_and_cancelled(home: Path, want: str) -> None:
+    """A step past return that raised Held waits like any other, and a wish reaches it there."""
+
+    async def main() -> None:
+        lab = Lab(home, {}, POOLS)
+        lab.flows = {"story": landing(lab)}
+        async with lab.process():
+            lab.world.fail = [Held(Hold(reason=HoldReason.TARGET_BUSY, why="", releases_on=""))]
+            lab.submit("t1")
+            await lab.settle()
+            assert lab.row("t1")["wait_for"] == "hold"
+            lab.call("want", task="t1", want=want)
+            await lab.settle()
+            if want == "pause":
+                assert lab.row("t1")["wait_for"] == "pause"
+                lab.call("resume", task="t1")
+                await lab.settle()
+                assert lab.row("t1")["phase"] == "landed"
+            else:
+                assert (lab.row("t1")["phase"], lab.row("t1")["output"]) == ("cancelled", "false")
+
+    asyncio.run(main())

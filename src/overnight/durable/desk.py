@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from overnight.durable import pools
 from overnight.durable.engine import make_ready
 from overnight.durable.flow import RELEASE
 from overnight.durable.journal import Journal
@@ -98,6 +97,8 @@ class Desk:
             if row["want"] is None or WANTS.index(want) > WANTS.index(row["want"]):
                 self.journal.db.execute("UPDATE task SET want = ? WHERE id = ?", (want, task))
             self.journal.tell(f"want.{want}", task=task, actor=actor)
+            if want == "cancel" and row["wait_for"] == "hold":  # what must end first gets another try
+                make_ready(self.journal, task, "cancelled")
 
     def do_resume(self, *, actor: str, task: str) -> None:
         """Take back a pause, or try a held task again now."""
@@ -131,7 +132,6 @@ class Desk:
             life = row["life"] + 1
             sql = "UPDATE task SET life = ?, state = 'ready', phase = ?, output = NULL, faults = 0, updated = ? WHERE id = ?"
             self.journal.db.execute(sql, (life, phase, self.journal.clock.now(), task))
-            pools.release(self.journal, task)
             # what was said to the old life and not heard is not meant for the new one
             self.journal.db.execute("UPDATE signal SET step = 'ended' WHERE task = ? AND step IS NULL", (task,))
             self.journal.tell("task.retried", task=task, actor=actor, life=life)

@@ -112,7 +112,7 @@ class Engine:
         return "pause-lane" if self.journal.get("pause", lane) is not None else None
 
     def _heed_wants(self) -> None:
-        # what unwinds was told already: a cancel is delivered once
+        # What unwinds was told already: a cancel is delivered once.
         sql = "SELECT id, want FROM task WHERE want IS NOT NULL AND state != 'done' AND unwinding = 0"
         rows = self.journal.db.execute(sql).fetchall()
         for row in rows:
@@ -285,7 +285,7 @@ class Engine:
                 "UPDATE task SET state = 'waiting', phase = ?, wait_for = ?, wake_at = ?, hold = ?, need_pool = ?, need_key = ?, "
                 "unwinding = ?, updated = ? WHERE id = ?",
                 (story.here, park.wait_for, park.until, encode(hold).decode() if hold else None, pool, key,
-                 int(story.unwinding), now, story.id),
+                 int(story.deaf), now, story.id),
             )  # fmt: skip
             story.tell_phase()
             if hold is not None:
@@ -337,19 +337,15 @@ def make_ready(journal: Journal, task: str, why: str) -> None:
 
 
 def apply_want(journal: Journal, task: str) -> None:
-    """Make a person's wish true for a task that nobody is driving."""
+    """Make a person's wish true for a task that waits. One that is ready hears of it when it is driven: what it began
+    may have to be gone through with first."""
     row = journal.db.execute("SELECT state, want FROM task WHERE id = ?", (task,)).fetchone()
-    if row["want"] == "cancel":  # stays, so that its next step hears of it
-        if row["state"] == "waiting":
-            with journal.tx("want cancel"):
-                make_ready(journal, task, "cancelled")
+    if row["state"] != "waiting":
         return
-    hold = paused(f"`overnight resume {task}`")
     with journal.tx(f"want {row['want']}"):
-        pools.release(journal, task)
-        sql = (
-            "UPDATE task SET state = 'waiting', want = NULL, wait_for = 'pause', wake_at = NULL, hold = ?, need_pool = NULL, "
-            "need_key = NULL, updated = ? WHERE id = ?"
-        )
-        journal.db.execute(sql, (encode(hold).decode(), journal.clock.now(), task))
-        journal.tell("task.held", task=task, why=f"{hold.reason}: {hold.why}")
+        make_ready(journal, task, "wanted")
+        if row["want"] != "cancel":  # a cancel stays, so that its next step hears of it
+            hold = paused(f"`overnight resume {task}`")
+            sql = "UPDATE task SET state = 'waiting', want = NULL, wait_for = 'pause', hold = ? WHERE id = ?"
+            journal.db.execute(sql, (encode(hold).decode(), task))
+            journal.tell("task.held", task=task, why=f"{hold.reason}: {hold.why}")

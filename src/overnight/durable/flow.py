@@ -11,15 +11,14 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from msgspec import MsgspecError, Struct
 
 from overnight.durable import pools
+from overnight.durable.returned import returns
 from overnight.missions.codec import decode, encode
-from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.hold import Held, Hold, HoldReason
 
 if TYPE_CHECKING:
     from overnight.durable.engine import Engine
@@ -65,24 +64,6 @@ class Lost(BaseException):
     step and go another way."""
 
 
-_returned: WeakKeyDictionary[Callable[..., Any], Any] = WeakKeyDictionary()
-
-
-def returns(fn: Callable[..., Any]) -> Any:
-    """The type that a step's function is annotated to return: what its recorded outcome is read back as."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    fn = getattr(fn, "__func__", fn)  # bound methods share their function's entry
-    if not hasattr(fn, "__code__"):
-        fn = type(fn).__call__
-    if fn not in _returned:
-        hints = get_type_hints(fn)
-        if "return" not in hints:
-            raise TypeError(f"{fn!r} must say what it returns: its outcome is read back from the journal")
-        _returned[fn] = hints["return"]
-    return _returned[fn]
-
-
 class Story:
     """What a flow sees of its task."""
 
@@ -102,6 +83,8 @@ class Story:
         self._slot: tuple[str, str] | None = None
         self._slot_used = False
         self._finishing = False
+        #: The record that a step to be gone through with has begun, while its outcome is not known.
+        self._begun: str | None = None
         #: Its cancel was delivered, or comes too late: what runs now runs to its end.
         self.unwinding = False
         #: A step under way was dropped in mid-way because a person said so.
@@ -124,18 +107,41 @@ class Story:
         kind = self._claim(name, returns(fn))
         if name in self._done:
             return decode(self._done[name], kind)
+        intent = f"begun {name}" if self._finishing else None
+        if intent in self._done:
+            self._begun = intent
         with self._journaling():
             self._boundary()
             self._take_slot()
             self._say_phase()
+            self._begin(intent)
         started = self._journal.clock.now()
-        value = await self._perform(name, fn(*args, **kwargs))
+        try:
+            value = await self._perform(name, fn(*args, **kwargs))
+        except Held:
+            self._not_begun()
+            raise
         output = encode(value).decode()
         seconds = round(self._journal.clock.now() - started, 3)
         with self._journaling(f"step {name}"):
             self._record(name, output, started)
             self._journal.tell("step.done", task=self.id, why=name, seconds=seconds)
+        self._begun = None
         return decode(output, kind)
+
+    def _begin(self, intent: str | None) -> None:
+        if intent is not None and self._begun is None:
+            with self._journal.tx(intent):
+                self._record(intent, "null", self._journal.clock.now())
+            self._begun = intent
+
+    def _not_begun(self) -> None:
+        if self._begun is not None and not self._engine.closing:
+            sql = "DELETE FROM step WHERE task = ? AND life = ? AND name = ?"
+            with self._journaling(f"not {self._begun}"):
+                self._journal.db.execute(sql, (self.id, self.life, self._begun))
+            del self._done[self._begun]
+            self._begun = None
 
     def _claim(self, name: str, kind: Any) -> Any:
         if self._engine.closing:
@@ -191,7 +197,7 @@ class Story:
 
     def _boundary(self) -> None:
         """Between steps: the place where pauses and cancels take effect."""
-        if self.unwinding or self._past_return():
+        if self.deaf:
             return
         want = self._want()
         if want == "cancel":
@@ -223,15 +229,11 @@ class Story:
         finally:
             self._cancellable = outer
 
-    def past_cancel(self) -> None:
-        """From here on a pause, stop or cancel comes too late: what is left is done to its end."""
-        self.unwinding = True
-
     @contextlib.contextmanager
     def to_the_end(self) -> Generator[None]:
-        """A step inside may have been done by a process that was killed before it could say so. While the task holds
-        the slot around it, neither a pause nor a cancel comes between: the step runs and looks. One that parked by a
-        hold was not done and gave its slot back; then they do."""
+        """A step inside, once begun, is gone through with: it may have been done by a process that was killed, or
+        failed, before it could say so. That it begins is put on record first; from then on neither a pause nor a
+        cancel comes before it has looked. One that raises Held says that it was not done: then they do."""
         self._finishing = True
         try:
             yield
@@ -242,14 +244,16 @@ class Story:
         """The outcome stands: from here on a pause or a cancel comes too late."""
         self.unwinding = True
 
-    def _past_return(self) -> bool:
-        return self._finishing and self._slot is not None and pools.holds(self._journal, self.id, *self._slot)
+    @property
+    def deaf(self) -> bool:
+        """Whether wishes have to wait: it cleans up, or what it began must be gone through with first."""
+        return self.unwinding or self._begun is not None
 
     async def interrupt(self) -> None:
         """Called by the engine when the person wants the step under way to end. Each step is told once; one whose
         `stop` raises may be told again."""
         work = self._work
-        if work is None or work is self._told or self.unwinding:
+        if work is None or work is self._told or self.deaf:
             return
         self._told = work
         if self._stop is not None:
@@ -282,10 +286,15 @@ class Story:
             self._slot = None
 
     def _take_slot(self) -> None:
+        """Hold exactly what the step needs. A kill at the end of an earlier block may have left its slot taken."""
         self._slot_used = True
-        if self._slot is None or pools.holds(self._journal, self.id, *self._slot):
-            return
-        if not self._engine.grant_now(self.id, *self._slot):
+        held = pools.held(self._journal, self.id)
+        if held - {self._slot}:
+            with self._journal.tx("release"):
+                pools.release(self._journal, self.id)
+            self._engine.poke()
+            held.clear()
+        if self._slot is not None and self._slot not in held and not self._engine.grant_now(self.id, *self._slot):
             self._park("slot", need=self._slot)
 
     def _give_back(self) -> None:
@@ -293,7 +302,7 @@ class Story:
         if self._slot is None or not self._slot_used or self._engine.closing or self.over is not None:
             return
         with self._journaling():
-            if pools.holds(self._journal, self.id, *self._slot):
+            if self._slot in pools.held(self._journal, self.id):
                 with self._journal.tx("release"):
                     pools.release(self._journal, self.id)
                 self._engine.poke()

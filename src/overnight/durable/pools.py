@@ -99,7 +99,7 @@ def release(journal: Journal, task: str) -> None:
     journal.db.execute("UPDATE slot SET released = ? WHERE task = ? AND released IS NULL", (journal.clock.now(), task))
 
 
-def holds(journal: Journal, task: str, name: str, key: str) -> bool:
-    """Whether the task holds such a slot."""
-    sql = "SELECT 1 FROM slot WHERE task = ? AND pool = ? AND key = ? AND released IS NULL"
-    return journal.db.execute(sql, (task, name, key)).fetchone() is not None
+def held(journal: Journal, task: str) -> set[tuple[str, str] | None]:
+    """(pool, key) of each slot that the task holds."""
+    rows = journal.db.execute("SELECT pool, key FROM slot WHERE task = ? AND released IS NULL", (task,))
+    return {(row["pool"], row["key"]) for row in rows}

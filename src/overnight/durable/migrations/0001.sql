@@ -12,7 +12,7 @@ CREATE TABLE task(
   wake_at   REAL,
   hold      TEXT,                          -- why it waits, for a person (JSON)
   want      TEXT CHECK(want IN ('pause', 'stop', 'cancel')),
-  unwinding INTEGER NOT NULL DEFAULT 0,    -- its cancel was delivered; it waits in its clean-up
+  unwinding INTEGER NOT NULL DEFAULT 0,    -- it waits where no wish reaches it: in its clean-up, or half-way past return
   faults    INTEGER NOT NULL DEFAULT 0,    -- unexpected failures since the last finished step
   input     TEXT NOT NULL,
   output    TEXT,
