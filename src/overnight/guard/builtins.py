@@ -151,6 +151,8 @@ def declare(run: Run) -> Text:
             if value != name:
                 state.names[name] = value
             continue
+        if run.name in ("local", "declare", "typeset") and state.calling and "g" not in flags:
+            state.locals.add(name)
         if run.name == "export" or "x" in flags:
             state.exported.add(name)
         if equals and HOLE not in name:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from overnight.guard.interpret import Interpreter
 
 _VERSIONED = re.compile(r"(python|pypy|ruby|perl|node|lua|php|pip|gcc|clang|g\+\+|java|bash|git)[-.\d]*\d\Z")
+#: Words of SQL that are programs in lower case too.
+_SQL = frozenset({"TRUNCATE", "DROP", "DELETE", "SELECT", "INSERT", "UPDATE"})
 _DOTTED = re.compile(r"(mkfs|fsck|mke2fs)\..*\Z")
 
 
@@ -63,7 +65,7 @@ def _dispatch(run: Run, interpreter: Interpreter) -> Text:
 
 def find(name: str) -> Model | None:
     """The model of a program's name, its version and `.exe` left out."""
-    name = name.lower() if name[:1].isupper() else name
+    name = name.lower() if name[:1].isupper() and name not in _SQL else name
     if name.endswith(".exe"):
         name = name[:-4]
     found = MODELS.get(name)
@@ -91,6 +93,13 @@ def _call(run: Run, interpreter: Interpreter) -> Text:
     before, calling = state.positional, state.calling
     state.positional, state.calling = run.args, (*calling, name)
     given, state.stdin = state.stdin, run.stdin
+    outer, state.locals = state.locals, set[str]()
+    variables = dict(state.vars)
     outs = [interpreter.command(body, state) for body in state.funcs[name]]
-    state.positional, state.calling, state.stdin = before, calling, given
+    for local in state.locals:
+        if local in variables:
+            state.vars[local] = variables[local]
+        else:
+            state.vars.pop(local, None)
+    state.positional, state.calling, state.stdin, state.locals = before, calling, given, outer
     return outs[0] if len(outs) == 1 else Text(HOLE)

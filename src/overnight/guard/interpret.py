@@ -65,6 +65,8 @@ class Interpreter:
         if text.strip() == HOLE:
             self.m.emit(Unverifiable(why=f"{what}: the code is not known", words=(what,)))
             return Text(HOLE, taint)
+        strict = bool(taint & DECODED) or what.endswith("<stdin")
+        before = len(self.m.effects)
         self.m.depth += 1
         try:
             if self.m.depth > 40:
@@ -75,6 +77,9 @@ class Interpreter:
             out = Text(HOLE)
         finally:
             self.m.depth -= 1
+        if strict and any(isinstance(e, Exec) and e.kind == "unknown-program" for e in self.m.effects[before:]):
+            kind = "obfuscated" if taint & DECODED else "stdin"
+            self.m.emit(Exec(program="sh", kind=kind, taint=taint, words=(what, shown(text)[:120])))
         return Text(out, out.taint | taint)
 
     def script(self, script: Script, state: State) -> Text:
@@ -305,7 +310,11 @@ class Interpreter:
         for word in node.head:
             self.expander.text(word, state)
             _assigned(word, state)
-        if not (node.head[1].literal() or "x").strip() and _spawns(node.body):
+        if (
+            not (node.head[1].literal() or "").strip()
+            and not any(not isinstance(p, Lit) for p in node.head[1].parts)
+            and _spawns(node.body)
+        ):
             self.m.emit(Exec(program="sh", kind="fork-bomb", words=("for", "&")))
         return self._repeat(node.body, state)
 

@@ -36,6 +36,8 @@ class Machine:
         self.steps = 0
         self.depth = 0
         self.fresh = 0
+        #: Links that the call makes: path -> what it stands for.
+        self.links: dict[str, str] = {}
         #: Names of what the call writes: path -> content, for the ledger.
         self.written: dict[str, Text] = {}
         #: Set by the interpreter: runs an argv, runs code.
@@ -125,9 +127,21 @@ class Run:
 
     # -- files
 
+    def followed(self, name: str) -> str:
+        """Absolute path with the links of this call followed."""
+        path = self.path(name)
+        for _ in range(8):
+            for link, target in self.m.links.items():
+                if path == link or path.startswith(link + "/"):
+                    path = target + path[len(link) :]
+                    break
+            else:
+                break
+        return path
+
     def read(self, name: str, *, listing: bool = False, certain: bool = True, recursive: bool = False) -> Text:
         """A file is read; returns its content."""
-        path = self.path(name)
+        path = self.followed(name)
         if path in HARMLESS or (_HARMLESS_DEV.match(path) and path not in self.state.files):
             return self.stdin or Text(HOLE)
         self.emit(Read(path=path, listing=listing, certain=certain, recursive=recursive, words=self.words))
@@ -137,7 +151,7 @@ class Run:
 
     def write(self, name: str, text: Text | None = None, *, how: str = "write", certain: bool = True) -> None:
         """A file is written with `text`, or with what is not known."""
-        path = self.path(name)
+        path = self.followed(name)
         if path in HARMLESS:
             return
         value = text if text is not None else Text(HOLE)
@@ -162,6 +176,9 @@ class Run:
     def delete(self, name: str, *, recursive: bool = False, how: str = "rm") -> None:
         """A file or folder goes away."""
         self.emit(Delete(path=self.path(name), recursive=recursive, how=how, words=self.words))
+        if name == "~" or name.startswith("~/"):
+            # Bash would not expand it here, but another shell that gets the same words may.
+            self.emit(Delete(path=self.m.bounds.home + name[1:], recursive=recursive, how=how, words=self.words))
 
     # -- code
 

@@ -25,8 +25,7 @@ SECRETS = (
     "/etc/ssl/private/**", "/proc/*/environ", "/proc/*/mem", "/run/secrets/**", "/var/run/secrets/**", "/etc/krb5.keytab",
     "/etc/master.passwd",
 )  # fmt: skip
-NOT_SECRETS = ("**/.env.example", "**/.env.sample", "**/.env.template", "**/.env.dist", "**/.env.schema", "**/*.pub",
-               "**/.ssh/known_hosts", "**/.ssh/config")  # fmt: skip
+NOT_SECRETS = ("**/.env.example", "**/.env.sample", "**/.env.template", "**/.env.dist", "**/.env.schema", "**/*.pub")
 PROTECTED = (
     "**/.claude/settings*.json", "**/.claude/hooks/**", "**/.claude/agents/**", "**/.claude/plugins/**", "**/.claude.json",
     "**/.mcp.json", "**/.codex/**", "**/.gemini/**", "**/.cursor/hooks*", "**/.cursor/mcp.json", "**/.config/opencode/**",

@@ -194,7 +194,12 @@ class Files:
             shut = self.secret(place) or (
                 effect.recursive and (self.secret(place + "/x") or re.search(r"/\.(?:ssh|gnupg|aws)$", place))
             )
-            if shut and effect.listing and not effect.recursive:
+            if (
+                shut
+                and effect.listing
+                and not effect.recursive
+                and not re.search(r"/\.(?:ssh|gnupg|aws|password-store)(?:/|$)", place)
+            ):
                 continue
             if shut:
                 return by_policy(self.policy.secret_reads, "path.secret", f"{shown(place)} holds secrets", effect.words)

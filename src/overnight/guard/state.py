@@ -30,6 +30,7 @@ class State:
     """Mutable; `copy` for a subshell, `merge` where two paths meet."""
 
     __slots__ = (
+        "locals",
         "aliases", "arrays", "background", "calling", "cwd", "exported", "fds", "files", "funcs", "names", "positional",
         "sinks", "stdin", "vars",
     )  # fmt: skip
@@ -54,6 +55,8 @@ class State:
         self.stdin: Text | None = None
         self.background = False
         self.calling: tuple[str, ...] = ()
+        #: Names that the running function declared `local`.
+        self.locals: set[str] = set()
 
     def copy(self) -> State:
         """A state of its own that starts equal."""
@@ -63,6 +66,7 @@ class State:
         new.exported, new.positional = set(self.exported), self.positional
         new.cwd, new.files, new.sinks, new.fds = self.cwd, self.files, self.sinks, dict(self.fds)
         new.stdin, new.background, new.calling = self.stdin, self.background, self.calling
+        new.locals = self.locals
         return new
 
     def merge(self, other: State) -> None:

@@ -6,6 +6,7 @@ import re
 
 from overnight.guard.effects import Infra, Net
 from overnight.guard.machine import Run, model
+from overnight.guard.models.asking import asks
 from overnight.guard.models.services import verdict_of
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, LOCAL, NETWORK, SECRET, Text
@@ -33,7 +34,7 @@ def aws(run: Run) -> Text | None:
     """`aws SERVICE OPERATION`."""
     found = options(run.args, valued=_AWS)
     words = found.operands
-    if found.has("--help", "--version", "--dryrun", "--dry-run") or "help" in words[:3] or len(words) < 2:
+    if asks(run.args, "--dryrun", "--dry-run") or "help" in words[:3] or len(words) < 2:
         return Text(HOLE)
     service, verb = words[0], words[1]
     if service == "s3" and verb in ("cp", "mv", "sync"):
@@ -74,7 +75,7 @@ def clouds(run: Run) -> Text | None:
               "--location", "-l", "-c", "--subscription", "--limit", "--resource-type", "--vault-name", "--configuration", "--project_id", "-s", "--sql")  # fmt: skip
     found = options(run.args, valued=valued)
     words = [str(word) for word in found.operands]
-    if found.has("--help", "-h", "--version", "--dry-run", "--dry_run") or words[:1] in (
+    if asks(run.args, "--dry-run", "--dry_run", "-h") or words[:1] in (
         ["help"],
         ["version"],
         ["topic"],
@@ -131,7 +132,7 @@ def gh(run: Run) -> Text | None:
               "-b", "--body", "--title", "--json", "-B", "--base", "--label", "-l", "-a", "--author", "--assignee", "-m", "--message", "--body-file", "-D", "--dir")  # fmt: skip
     found = options(run.args, valued=valued)
     words = found.operands
-    if found.has("--help", "--version") or len(words) < 1:
+    if asks(run.args) or len(words) < 1:
         return Text(HOLE)
     noun, verb = str(words[0]), str(words[1]) if len(words) > 1 else ""
     if noun == "api":

@@ -6,6 +6,7 @@ import re
 
 from overnight.guard.effects import Infra, Privilege, Read, Write
 from overnight.guard.machine import Run, model
+from overnight.guard.models.asking import asks
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, Text, shown
 
@@ -16,9 +17,7 @@ _RUN = ("-v", "--volume", "--mount", "-e", "--env", "--env-file", "-p", "--publi
         "--restart", "--platform", "--add-host", "--gpus", "--ulimit", "--tmpfs", "--userns", "--pull", "--dns", "--log-driver", "--log-opt", "-a",
         "--cidfile", "--shm-size", "--runtime", "--expose", "--link", "--volumes-from", "--group-add", "--init-path", "--privileged-", "--index",
         "--service", "--context", "-c", "-f", "-n", "--namespace", "--container", "--image", "--target", "--overrides", "--cgroupns", "--uts")  # fmt: skip
-_DESTROY = frozenset(
-    {"rm", "rmi", "prune", "remove", "down", "kill", "leave", "delete", "uninstall", "destroy", "drain"}
-)
+_DESTROY = frozenset({"rm", "rmi", "prune", "remove", "leave", "delete", "uninstall", "destroy", "drain"})
 
 
 @model("docker", "podman", "nerdctl", "docker-compose", "podman-compose", "buildah", "ctr", "crictl")
@@ -45,7 +44,8 @@ def docker(run: Run) -> Text | None:
         "buildx",
     ):
         return _container(run, verb, rest)
-    if verb in _DESTROY and not {"--dry-run"} & set(rest):
+    removes = verb == "down" and {"-v", "--volumes", "--rmi"} & {word.partition("=")[0] for word in rest}
+    if (verb in _DESTROY or removes) and not {"--dry-run"} & set(rest):
         run.emit(Infra(service=run.name, verb="destroy", detail=f"{kind} {verb}".strip(), words=run.words))
     elif verb in ("push", "login", "logout"):
         run.emit(Infra(service=run.name, verb="publish" if verb == "push" else "change", detail=verb, words=run.words))

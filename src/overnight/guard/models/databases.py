@@ -89,6 +89,7 @@ def client(run: Run) -> Text | None:
             run.write(path)
     if run.stdin is not None:
         texts.append(run.stdin)
+    texts.append(Text(" ".join(run.args)))
     for text in texts:
         statements(run, text)
     return Text(HOLE)

@@ -123,7 +123,11 @@ def ln(run: Run) -> Text | None:
             text = run.m.content(run.path(name), run.state)
             if run.m.secret(run.path(name)) or not found.has("-s", "--symbolic"):
                 run.read(name, certain=False)
-            run.write(target, text, how="link")
+            if found.has("-s", "--symbolic") or run.name == "symlink":
+                run.m.links[run.path(target)] = run.path(name)
+            elif HOLE not in name:
+                run.write(name, text, how="link", certain=False)
+            run.emit(Write(path=run.path(target), how="link", words=run.words))
             run.state.files[run.path(target)] = text
     return Text("")
 
@@ -214,7 +218,11 @@ def dd(run: Run) -> Text | None:
 
 @model("split", "csplit")
 def split(run: Run) -> Text | None:
-    """A file becomes many."""
+    """A file becomes many. Another program of this name drives a service."""
+    from overnight.guard.models.services import service, verdict_of
+
+    if verdict_of([word for word in run.args if not word.startswith("-")][:3]) == "destroy":
+        return service(run)
     found = options(run.args, valued=("-b", "-l", "-n", "-a", "-C", "-d", "--filter", "-f", "-t"))
     for code in found.all("--filter"):
         run.shell(code, "split --filter")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import GitLocal
+from overnight.guard.effects import GitLocal, Write
 from overnight.guard.machine import Run, model
 from overnight.guard.models.git_local import LOCAL_VERBS
 from overnight.guard.models.git_remote import REMOTE_VERBS
@@ -33,7 +33,11 @@ _CODE = re.compile(
 )
 _HARMLESS_VALUE = re.compile(
     r"(?:/usr/bin/)?(?:cat|less|more|vi|vim|nvim|nano|emacs|true|false|:|code|delta|bat|store|cache|osxkeychain|manager(?:-core)?|head"
-    r"|diff-so-fancy|0|1|no|yes|gpg2?|ssh|ssh-keygen|!gh auth git-credential|)(?:\s+-[-\w=]+)*\Z"
+    r"|diff-so-fancy|0|1|no|yes|gpg2?|ssh-keygen|!gh auth git-credential|)(?:\s+-[-\w=]+)*\Z"
+)
+_CHANGES = frozenset(
+    "add am apply checkout cherry-pick clean commit merge mv pull rebase reset restore revert rm stash switch update-ref update-index "
+    "init config".split()
 )
 #: Builtins shadow aliases.
 _SUBS = frozenset(
@@ -62,12 +66,15 @@ def git(run: Run) -> Text | None:
         run.emit(GitLocal(verb="config-exec", detail=f"--exec-path={name}", words=run.words))
     sub, args = str(found.operands[0]), found.operands[1:]
     state = run.state.copy()
+    places = [*found.all("--work-tree"), *found.all("--git-dir")]
     folders = found.all("-C")
     for folder in folders:
         state.cwd = run.path(folder) if state.cwd == run.state.cwd else f"{state.cwd}/{folder}"
     inner = Run(run.m, state, [run.argv[0], found.operands[0], *args], run.stdin)
-    inherited = run.state.vars.get("__git_settings__")
-    del inherited
+    if sub in _CHANGES and not {"--help", "-h", "--dry-run", "-n", "--list", "-l", "list", "show"} & set(args):
+        # A repository elsewhere is a folder that would be written.
+        for place in [*([state.cwd] if folders else []), *[inner.path(place) for place in places]]:
+            run.emit(Write(path=place.removesuffix("/.git"), how="folder", words=run.words))
     return _sub(inner, sub, args, settings)
 
 

@@ -6,6 +6,7 @@ import re
 
 from overnight.guard.effects import Infra
 from overnight.guard.machine import Run, model
+from overnight.guard.models.asking import asks
 from overnight.guard.text import HOLE, Text
 
 #: Verbs that destroy or take away, as whole words.
@@ -45,7 +46,7 @@ def verdict_of(words: list[str]) -> str:
        "security", "secret-tool", "gcloud-", "akamai", "cloudflare", "flarectl", "ngrok-api", "tailscale", "wg", "zerotier-cli", "unleash-cli", "logcli", "hasura")  # fmt: skip
 def service(run: Run) -> Text | None:
     """One grammar for them all."""
-    if {"--help", "-h", "--version", "--dry-run", "-n-"} & set(run.args):
+    if asks(run.args, "--dry-run"):
         return Text(HOLE)
     words = _nouns(run)
     verb = verdict_of(words)
@@ -65,7 +66,7 @@ def service(run: Run) -> Text | None:
         verb = "destroy"
     if name == "haproxy" and {"-sf", "-st"} & set(run.args):
         verb = "destroy"
-    if name == "fastly" and "activate" in words[:3] or (name == "deck" and "sync" in words[:2]):
+    if name == "fastly" and "activate" in words[:4] or (name == "deck" and "sync" in words[:2]):
         verb = "destroy"
     if name == "tmutil" and words[:1] and re.match(r"delete|disable|thin|restore|removeexclusion|stop", words[0]):
         verb = "destroy"

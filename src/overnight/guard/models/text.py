@@ -59,7 +59,7 @@ def reader(run: Run) -> Text | None:
         return Text(HOLE)
     names = found.operands
     if run.name in ("jq", "yq", "gojq", "xq", "mlr") and not found.has("-f", "--from-file"):
-        names = names[1:]
+        names = names[2:] if names[:1] and names[0] in ("eval", "eval-all", "e", "ea") else names[1:]
     if run.name == "fzf":
         return _fzf(run)
     if run.name in ("yq", "dos2unix", "unix2dos") and found.has("-i", "--inplace", "--in-place"):

@@ -35,6 +35,7 @@ def rsync(run: Run) -> Text | None:
     target = found.operands[-1]
     if any(flag.startswith("--del") for flag in found.flags):
         if local_place(target):
+            run.emit(Infra(service="rsync", verb="destroy", detail=f"--delete in {run.path(target)}", words=run.words))
             run.emit(Delete(path=run.path(target), recursive=True, how="rsync --delete", words=run.words))
         else:
             run.emit(Infra(service="rsync", verb="destroy", detail="--delete", words=run.words))

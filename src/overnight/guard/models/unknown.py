@@ -12,6 +12,7 @@ from overnight.guard.unwrap.shells import ran
 _VERBS = frozenset(
     {"delete", "destroy", "purge", "drop", "wipe", "nuke", "terminate", "deprovision", "decommission", "obliterate"}
 )
+_DASHED = re.compile(r"(?:delete|remove|destroy|purge|drop|terminate|revoke|wipe)[-_][a-z][\w-]*\Z")
 _SQL = re.compile(r"(?i)(?:drop|truncate|delete|alter|grant|revoke|insert|update)\Z")
 _SQL_NEXT = frozenset({"table", "database", "schema", "index", "view", "from", "into", "user", "role"})
 _PATH = re.compile(
@@ -56,12 +57,12 @@ def _script(run: Run, path: str, text: Text) -> Text:
     return ran(run, path, text, state)
 
 
-def destructive(args: list[Text]) -> bool:
+def destructive(args: list[Text], most: int = 4) -> bool:
     """True when one of the first words is a verb that destroys, and nobody asks for help."""
     if {"--help", "-h", "--dry-run", "help"} & set(args):
         return False
-    words = [word for word in args if not word.startswith("-")][:3]
-    return any(word in _VERBS for word in words)
+    words = [word for word in args if not word.startswith("-")][:most]
+    return any(word in _VERBS or _DASHED.match(word) for word in words)
 
 
 def _sql(run: Run) -> bool:

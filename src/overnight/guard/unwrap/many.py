@@ -27,6 +27,11 @@ def xargs(run: Run) -> Text | None:
     items = _items(given, lines=bool(marks) or found.has("-d", "-0", "--null", "--delimiter"))
     if not marks:
         run.exec([*command, *items], stdin=Text(""))
+        if command[-1] in ("-c", "-ec", "-lc") or (
+            len(command) > 1 and command[-1].startswith("-") and command[-1].endswith("c")
+        ):
+            for item in _items(given, lines=True)[:16]:
+                run.exec([*command, item], stdin=Text(""))
     else:
         mark = marks[-1] or "{}"
         for item in items[:16]:

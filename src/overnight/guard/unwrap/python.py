@@ -265,6 +265,9 @@ class _Reader(ast.NodeVisitor):
             self._process(name, args, node)
 
     def _code(self, node: ast.Call, first: Value) -> None:
+        source = ast.unparse(node.args[0]) if node.args else ""
+        if any(word in source for word in ("decode", "fromhex", "unhexlify", "[::-1]", "decompress", "rot13")):
+            self.run.opaque("obfuscated", DECODED)
         if first is not None and HOLE not in _text(first):
             python_effects(self.run, Text(_text(first)))
         elif node.args and any(isinstance(inner, ast.Call) for inner in ast.walk(node.args[0])):
@@ -344,7 +347,7 @@ class _Reader(ast.NodeVisitor):
         elif not names:
             names = args[:1]
         for place, name in enumerate(name for name in names if name is not None):
-            if place == 0 and how in ("copy", "copy2", "copyfile", "copytree", "link", "symlink"):
+            if place == 0 and how in ("copy", "copy2", "copyfile", "copytree", "symlink"):
                 self._read(name)
             else:
                 self.run.write(self._at_home(name), how="mode" if how in ("chmod", "chown") else "write")

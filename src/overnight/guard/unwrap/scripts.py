@@ -186,6 +186,8 @@ def _evals(run: Run, text: str, language: str) -> None:
     for found in _EVAL.finditer(text):
         rest = text[found.end() :]
         literal = _LITERAL.match(rest)
+        if _DECODERS.search(text) and len(rest) < len(text) and literal and literal.group() not in run.argv[-1]:
+            run.opaque("obfuscated", DECODED)
         if literal:
             inner = unescaped(literal.group(1) or literal.group(2) or "")
             if len(inner) < len(text):

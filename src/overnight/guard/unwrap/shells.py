@@ -38,7 +38,7 @@ def shell(run: Run) -> Text | None:
         place += 1
         if word == "--":
             break
-        if word in ("--version", "--help", "-n") and not code_next:
+        if word in ("--version", "--help", "-n") and not code_next and "+n" not in args:
             return Text("")
         if word in ("--rcfile", "--init-file") and place < len(args):
             run.shell(run.read(args[place]), word)
