@@ -91,15 +91,18 @@ class Table(View):
         self.look(db)
 
     def look(self, db: sqlite3.Connection) -> None:
-        now = time.time()
         me = DaemonView(pid=os.getpid(), version=__version__, since=self.began)
-        seen = Seen(daemon=me, status=read_status(db, self.home, now, max(self.began, now - DAY_S)))
-        paper = draw(seen).gap().line(("Ctrl-C ends the daemon; runs under way go on.", "dim"))
+        paper = self._draw(db, me).gap().line(("Ctrl-C ends the daemon; runs under way go on.", "dim"))
         self._live.update(paper.renderable(), refresh=True)
 
     def end(self, db: sqlite3.Connection) -> None:
-        self.look(db)
+        self._live.update(self._draw(db, None).renderable(), refresh=True)
         self._live.stop()
+
+    def _draw(self, db: sqlite3.Connection, daemon: DaemonView | None) -> Paper:
+        now = time.time()
+        status = read_status(db, self.home, now, max(self.began, now - DAY_S))
+        return draw(Seen(daemon=daemon, status=status))
 
 
 class Log(View):

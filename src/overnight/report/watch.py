@@ -24,7 +24,9 @@ _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 class Watch:
     """Wakes up when something is written in one of some folders (not below them)."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_least: float = AT_LEAST_S) -> None:
+        """at_least: seconds after which `wait` returns for no reason."""
+        self._at_least = at_least
         self._known = set[Path]()
         self._due = list[float]()
         self._waker, self._wake = os.pipe2(_FLAGS) if hasattr(os, "pipe2") else os.pipe()
@@ -54,7 +56,7 @@ class Watch:
     def wait(self) -> None:
         """Return when it is worth looking again: after a change, a little later once more, and now and then."""
         now = time.monotonic()
-        quiet = AT_LEAST_S if self._fd >= 0 else LOOK_EVERY_S
+        quiet = self._at_least if self._fd >= 0 else LOOK_EVERY_S
         left = max(0.0, self._due.pop(0) - now) if self._due else quiet
         ready, _, _ = select.select([fd for fd in (self._fd, self._waker) if fd >= 0], [], [], min(left, quiet))
         for fd in ready:
