@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from overnight.agents.choose import choose as choose_agent
@@ -29,6 +31,8 @@ from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Repo, Task
 from overnight.ports import Box, House
+from overnight.warden.egress import Egress
+from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
 from overnight.warden.world import RunDisk
 
@@ -56,9 +60,15 @@ def house_for(settings: Settings, home: Path, observer: Observer | None = None) 
     return House(
         fleet=LocalFleet(home, WARDEN, os.environ, watch),
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
-        checks=BoxedChecks(home, box, checks, watch),
+        checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
     )
+
+
+async def door(sock: socket.socket, hosts: tuple[str, ...]) -> Callable[[], Awaitable[None]]:
+    """A way out of a check's box, to these hosts only. What it refuses shows in the check's own output."""
+    server = await serve(sock, Egress(hosts, lambda _event: None).handle)
+    return server.close
 
 
 async def keep(folder: Path, spec: RunSpec, stop: asyncio.Event) -> RunOutcome:

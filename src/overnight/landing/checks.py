@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,6 +34,11 @@ from overnight.ports import Box, BoxedProcess, BoxSpec
 _LOOK = 0.5
 
 
+#: Opens a way out: serves the socket, which listens inside a box, as an HTTPS proxy to these hosts; returns what
+#: closes it again.
+Door = Callable[[socket.socket, tuple[str, ...]], Awaitable[Callable[[], Awaitable[None]]]]
+
+
 class CheckSettings(Struct, frozen=True, kw_only=True):
     """What checks find around them."""
 
@@ -51,16 +57,23 @@ class CheckSettings(Struct, frozen=True, kw_only=True):
 class BoxedChecks:
     """The port `Checks`.
 
-    state: the state folder. box: confines every check. A check that wants `egress` holds: no box gives it yet.
+    state: the state folder. box: confines every check. egress: opens the way out for checks that ask for hosts;
+    without it such a check holds.
     """
 
     def __init__(
-        self, state: Path, box: Box, settings: CheckSettings | None = None, observer: Observer = unobserved
+        self,
+        state: Path,
+        box: Box,
+        settings: CheckSettings | None = None,
+        observer: Observer = unobserved,
+        egress: Door | None = None,
     ) -> None:
         self._places = Places(state)
         self._box = box
         self._settings = settings or CheckSettings()
         self._observer = observer
+        self._egress = egress
 
     async def run(self, task: Task, commit: str, checks: Mapping[str, Check], label: str) -> tuple[CheckResult, ...]:
         """As the port says. A check that passed on an equal tree before is not run again; a failed one always is.
@@ -68,7 +81,7 @@ class BoxedChecks:
         Raises Held(repo-unavailable) and Held(box-unavailable).
         """
         for name, check in checks.items():
-            if check.egress:
+            if check.egress and self._egress is None:
                 why = f"check {name!r} asks for the network ({', '.join(check.egress)}), and checks run without one"
                 raise holds.box_unavailable(why, f"no `egress` for check {name!r} in overnight.toml")
         repository = await open_repository(task.repo, self._places, self._observer)
@@ -88,7 +101,9 @@ class BoxedChecks:
 
     def _key(self, tree: str, check: Check) -> str:
         settings = self._settings
-        facts = encode((tree, check.run, check.limit, settings.path, settings.tools, settings.env, self._box.level))
+        facts = encode(
+            (tree, check.run, check.limit, check.egress, settings.path, settings.tools, settings.env, self._box.level)
+        )
         return hashlib.sha256(facts).hexdigest()
 
     async def _one(
@@ -130,10 +145,13 @@ class BoxedChecks:
             "PATH": self._settings.path, "LANG": "C.UTF-8", "CI": "true", "NO_COLOR": "1", "TERM": "dumb",
             **self._settings.env,
         }  # fmt: skip
+        ports = self._box.ports(1) if check.egress else ()
+        for port in ports:
+            env |= dict.fromkeys(("HTTPS_PROXY", "https_proxy"), f"http://127.0.0.1:{port}")
         return BoxSpec(
             argv=("/bin/sh", "-c", check.run), env=env, cwd=str(work), writable=(str(work), str(git), str(home), str(tmp)),
             readable=(*(str(store) for store in repository.stores), *self._settings.tools),
-            stdout=str(log), stderr=str(log),
+            ports=ports, stdout=str(log), stderr=str(log),
         )  # fmt: skip
 
     async def _in_box(self, spec: BoxSpec, check: Check, log: Path) -> tuple[int | None, str]:
@@ -142,10 +160,13 @@ class BoxedChecks:
             process = await self._box.start(spec)
         except BoxUnavailable as error:
             raise holds.box_unavailable(f"checks can't be confined: {error}", "a box that starts") from error
+        shut = [await self._egress(door, check.egress) for door in process.listeners] if self._egress else []
         try:
             return await self._bounded(process, check, log)
         finally:
             await asyncio.shield(process.kill())
+            for close in shut:
+                await asyncio.shield(close())
 
     async def _bounded(self, process: BoxedProcess, check: Check, log: Path) -> tuple[int | None, str]:
         end = time.monotonic() + check.limit
