@@ -136,6 +136,20 @@ def tasks() -> None:
             model.terminate()
 
 
+def large() -> None:
+    """A task on a repository of 50,000 files."""
+    with bench("command") as night:
+        for n in range(50_000):
+            path = night.repo / f"d{n // 500}" / f"f{n}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{n}\n")
+        for words in (["add", "-A"], ["commit", "-q", "-m", "Many"]):
+            subprocess.run([*GIT, *words], cwd=night.repo, check=True)
+        night.start()
+        times = [night.one(f"t{n}") for n in range(3)]
+        row("queued to landed, 50,000 files", [b for _, b in times], "ms")
+
+
 def restart_and_stop() -> None:
     """A killed daemon's successor, and a stop."""
     taken, dead, memory = list[float](), list[float](), list[float]()
@@ -213,6 +227,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     head("A task through a real daemon")
     tasks()
+    large()
     restart_and_stop()
     idle()
     commands()

@@ -123,7 +123,14 @@ class Keeper:
         passed = {name: self._environ[name] for name in launch.passed if name in self._environ}
         return BoxSpec(
             argv=launch.argv,
-            env={"PATH": self._path, "HOME": place.home, "LANG": "C.UTF-8", **launch.env, **passed},
+            env={
+                "PATH": self._path,
+                "HOME": place.home,
+                "LANG": "C.UTF-8",
+                **self._proxy(place),
+                **launch.env,
+                **passed,
+            },
             cwd=self.spec.worktree,
             writable=(self.spec.worktree, self.spec.git_dir, place.home),
             readable=(self.spec.objects, *self.spec.alternates, place.given, *launch.readable, *self._tools),
@@ -133,6 +140,14 @@ class Keeper:
             stdout=str(self.folder / "agent.jsonl"),
             stderr=str(self.folder / "agent.err"),
         )
+
+    def _proxy(self, place: Place) -> dict[str, str]:
+        """Where programs inside find the way to the hosts that the policy lets them reach."""
+        if not self.spec.box.egress:
+            return {}
+        url = f"http://127.0.0.1:{place.ports.proxy}"
+        here = "127.0.0.1,localhost"
+        return {"HTTPS_PROXY": url, "https_proxy": url, "NO_PROXY": here, "no_proxy": here}
 
     async def _serve(self, process: BoxedProcess, launch: Launch, place: Place) -> None:
         """The three listeners inside the box's network. What the route does not need answers nothing."""
