@@ -8,7 +8,7 @@ from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.scanner import SyntaxProblem, ansi_c
 from overnight.guard.state import Values
-from overnight.guard.text import HOLE, INPUT, NETWORK, STAR, Text, taint_of
+from overnight.guard.text import HOLE, INPUT, NETWORK, SECRET, STAR, Text, taint_of
 
 _FORMAT = re.compile(r"%(?:%|-?[0-9.*]*(b|q|s|d|i|u|x|X|o|c|e|f|g|\([^)]*\)T))")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -27,7 +27,7 @@ def shell_state(run: Run) -> Text:
     """Shell options. `enable -f` loads a shared object."""
     if run.name == "enable" and "-f" in run.args:
         run.opaque("opaque", 0)
-    return Text("")
+    return Text(HOLE, SECRET) if run.name in ("history", "fc") else Text("")
 
 
 @model("echo")
@@ -161,7 +161,8 @@ def declare(run: Run) -> Text:
             run.unverifiable("a variable whose name is computed")
         elif ("A" in flags or "a" in flags) and name not in state.arrays:
             state.arrays[name] = {}
-    return Text("")
+    names = [word for word in run.args if not word.startswith("-")]
+    return Text("") if names else Text(HOLE, SECRET)
 
 
 def _declared(run: Run, name: str, value: Text, *, append: bool) -> None:
@@ -197,7 +198,7 @@ def set_(run: Run) -> Text:
         run.state.positional = args[args.index("--") + 1 :]
     elif args and not args[0].startswith(("-", "+")):
         run.state.positional = args
-    return Text("") if args else Text(HOLE)
+    return Text("") if args else Text(HOLE, SECRET)
 
 
 @model("shift")

@@ -104,6 +104,9 @@ class Expander:
         values = self._values(part, state)
         if part.quoted:
             return [[value] for value in values]
+        marks = state.get("IFS")[0]
+        if marks != " \t\n" and marks and HOLE not in marks:
+            values = tuple(Text(value.translate({ord(mark): " " for mark in marks}), value.taint) for value in values)
         return [_split(value) for value in values]
 
     def _many(self, part: Param, state: State) -> list[Text] | None:

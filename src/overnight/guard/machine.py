@@ -13,7 +13,7 @@ from overnight.guard.policy import NOT_SECRETS, SECRETS
 from overnight.guard.scanner import SyntaxProblem
 from overnight.guard.state import State
 from overnight.guard.syntax import Script
-from overnight.guard.text import HOLE, LOCAL, RESERVED, SECRET, Text, known, shown, taint_of
+from overnight.guard.text import HOLE, INPUT, LOCAL, NETWORK, RESERVED, SECRET, Text, known, shown, taint_of
 from overnight.guard.world import Bounds, World
 
 #: Commands that one call may make the guard look at, wrappers and loops included.
@@ -36,6 +36,8 @@ class Machine:
         self.steps = 0
         self.depth = 0
         self.fresh = 0
+        #: Folders that something from elsewhere was unpacked into -> its taint.
+        self.extracted: dict[str, int] = {}
         #: Links that the call makes: path -> what it stands for.
         self.links: dict[str, str] = {}
         #: Names of what the call writes: path -> content, for the ledger.
@@ -74,6 +76,9 @@ class Machine:
             if place in self.ledger.files:
                 kept = self.ledger.files[place]
                 return Text(kept.text if kept.text is not None else HOLE, kept.taint | LOCAL)
+        for folder, more in self.extracted.items():
+            if path.startswith(folder.rstrip("/") + "/"):
+                return Text(HOLE, LOCAL | more)
         taint = LOCAL | (SECRET if self.secret(path) else 0)
         text = self.world.read(path) if known(path) else None
         if text is None or any(char in text for char in RESERVED):
@@ -161,6 +166,8 @@ class Run:
         taint = taint_of(value)
         content = str(value) if known(value) else None
         self.emit(Write(path=path, text=content, taint=taint, how=how, certain=certain, words=self.words))
+        if how == "extract" and taint & (NETWORK | INPUT):
+            self.m.extracted[path] = taint
         if how == "write" and certain:
             old = self.state.files.get(path)
             kept = Text(value, taint | (old.taint if old is not None else 0))

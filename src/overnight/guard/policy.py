@@ -13,7 +13,7 @@ _ORDER = (Decision.ALLOW, Decision.ASK, Decision.DENY)
 
 SECRETS = (
     "**/.env", "**/.env.*", "**/.envrc", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.git-credentials",
-    "**/.npmrc", "**/.pypirc", "**/.ssh", "**/.ssh/**", "**/.gnupg", "**/.gnupg/**", "**/.aws/**", "**/.azure/**",
+    "**/.npmrc", "**/.pypirc", "**/.ssh", "**/.ssh/**", "**/.gnupg", "**/.gnupg/**", "**/.aws", "**/.aws/**", "**/.azure/**",
     "**/.kube/**", "**/.docker/config.json", "**/.config/gcloud/**", "**/.config/gh/hosts.yml", "**/.config/glab-cli/**",
     "**/.config/hub", "**/.cargo/credentials", "**/.cargo/credentials.toml", "**/.gem/credentials",
     "**/.terraform.d/credentials*", "**/.vault-token", "**/.password-store/**", "**/.local/share/keyrings/**",
@@ -57,7 +57,7 @@ class InstallPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     #: Packages of the machine (apt, brew, dnf, ...), installed.
     system: Decision = Decision.ALLOW
     #: Packages removed.
-    remove: Decision = Decision.ALLOW
+    remove: Decision = Decision.ASK
     #: Releases pushed to a registry.
     publish: Decision = Decision.DENY
 

@@ -41,8 +41,9 @@ class Redirects:
         if not keep:
             state.stdin = before
             state.fds = {**fds, **{k: v for k, v in state.fds.items() if k not in ("0", "1", "2") and k not in fds}}
+        empties = any(redir.op in (">", ">|", "&>") for redir in redirs)
         for path in goes:
-            self._send(path, out, state, name)
+            self._send(path, out, state, name, op_empties=empties)
         if goes or outward:
             return Text("")
         kept = state.fds.get("1")
@@ -116,7 +117,7 @@ class Redirects:
         elif fd == "1":
             goes.append(str(path))
 
-    def _send(self, path: str, out: Text, state: State, name: str) -> None:
+    def _send(self, path: str, out: Text, state: State, name: str, *, op_empties: bool = False) -> None:
         socket = _SOCKET.match(path)
         if socket:
             taint = taint_of(out)
@@ -128,4 +129,7 @@ class Redirects:
             inner.stdin, inner.fds = out, {}
             self.m.script(state.sinks[path], inner)
             return
-        Run(self.m, state, [Text(name or "redirection"), Text(">"), Text(path)], None).write(path, out)
+        run = Run(self.m, state, [Text(name or "redirection"), Text(">"), Text(path)], None)
+        if out == "" and not out.taint and name in ("", ":", "true", "cat", "echo", "printf") and op_empties:
+            run.delete(path, how="truncate")
+        run.write(path, out)

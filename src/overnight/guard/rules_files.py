@@ -13,6 +13,8 @@ from overnight.guard.text import CLASS, HOLE, QUESTION, STAR, shown
 from overnight.guard.world import Bounds, World
 
 _WILD = (STAR, QUESTION, CLASS)
+#: Files that are emptied every day: logs, what programs print, marks.
+_EMPTIED = re.compile(r"\.(?:log|out|err|tmp|txt|lock|pid|touch|stamp)$|/\.gitkeep$|/__init__\.py$|/py\.typed$")
 #: Files of the home folder that shells and desktops run.
 _STARTUP = re.compile(
     r"/\.(?:bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|inputrc|vimrc|exrc|emacs|gitconfig|npmrc|pythonrc"
@@ -46,6 +48,8 @@ class Files:
             found = self._delete_at(place, effect)
             if found is not None:
                 return found
+        if effect.how in ("truncate", "shred") and not _EMPTIED.search(path) and under(path, self.bounds.worktree):
+            return by_policy(self.policy.git.discard, "delete.emptied", f"{shown(path)} would be emptied", words)
         return self._touch(real, words)
 
     def _delete_at(self, path: str, effect: Delete) -> Finding | None:

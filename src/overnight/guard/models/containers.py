@@ -15,7 +15,7 @@ _DOCKER = ("-H", "--host", "-l", "--log-level", "--config", "-c", "--context", "
 _RUN = ("-v", "--volume", "--mount", "-e", "--env", "--env-file", "-p", "--publish", "--name", "-w", "--workdir", "-u", "--user", "--entrypoint", "--network",
         "--net", "-h", "--hostname", "--cap-add", "--cap-drop", "--device", "--pid", "--ipc", "--security-opt", "-m", "--memory", "--cpus", "-l", "--label",
         "--restart", "--platform", "--add-host", "--gpus", "--ulimit", "--tmpfs", "--userns", "--pull", "--dns", "--log-driver", "--log-opt", "-a",
-        "--cidfile", "--shm-size", "--runtime", "--expose", "--link", "--volumes-from", "--group-add", "--init-path", "--privileged-", "--index",
+        "--cidfile", "--shm-size", "--runtime", "--expose", "--link", "--volumes-from", "--group-add", "--init-path", "--index",
         "--service", "--context", "-c", "-f", "-n", "--namespace", "--container", "--image", "--target", "--overrides", "--cgroupns", "--uts")  # fmt: skip
 _DESTROY = frozenset({"rm", "rmi", "prune", "remove", "leave", "delete", "uninstall", "destroy", "drain"})
 
@@ -178,7 +178,7 @@ def _inside(run: Run, state: object, inner: list[Text], mounts: list[Text]) -> N
 def kubernetes(run: Run) -> Text | None:
     """`kubectl VERB`."""
     valued = ("-n", "--namespace", "--context", "--kubeconfig", "-f", "--filename", "-l", "--selector", "-o", "--output", "--as", "-s", "--server", "--token",
-              "--user", "--cluster", "--kube-context", "-c", "--container", "--type", "-p-", "--patch", "--timeout", "-v")  # fmt: skip
+              "--user", "--cluster", "--kube-context", "-c", "--container", "--type", "--patch", "--timeout", "-v")  # fmt: skip
     found = options(run.args, valued=valued, leading=False)
     words = found.operands
     if run.name in ("k3s", "microk8s") and words[:1] == ["kubectl"]:
@@ -255,7 +255,7 @@ def kubernetes(run: Run) -> Text | None:
        "nomad", "consul", "vault", "waypoint", "crossplane", "copilot", "chalice", "zappa")  # fmt: skip
 def provisioning(run: Run) -> Text | None:
     """Plans look; apply changes; destroy destroys."""
-    found = options(run.args, valued=("-chdir-", "-var", "-var-file", "-out", "-e", "-i", "-m", "-a", "-u", "--stack", "-s", "--profile", "--limit", "-l"),
+    found = options(run.args, valued=( "-var", "-var-file", "-out", "-e", "-i", "-m", "-a", "-u", "--stack", "-s", "--profile", "--limit", "-l"),
                     single_dash=run.name in ("terraform", "tofu", "packer", "vault", "consul", "nomad"))  # fmt: skip
     words = found.operands
     flags = set(run.args)

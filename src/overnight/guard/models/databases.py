@@ -77,6 +77,16 @@ def client(run: Run) -> Text | None:
         for database in found.operands[:1]:
             run.read(database, certain=False)
     elif name == "redis-cli":
+        if found.operands[:1] and found.operands[0].lower() in (
+            "del",
+            "unlink",
+            "rename",
+            "migrate",
+            "restore",
+            "slaveof",
+            "replicaof",
+        ):
+            run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(found.operands[:2]), words=run.words))
         texts += [Text(" ".join(found.operands))]
     else:
         texts += [word for word in found.operands if " " in word]
@@ -114,7 +124,7 @@ def admin(run: Run) -> Text | None:
     destroys = destroys or bool(re.search(
         r"(?:^|\s)(?:drop|--delete\b|--delete-config|--reset-offsets.*--execute|--remove|shutdown|clean\b|db:drop|db:reset|migrate:(?:fresh|reset)|migrate reset|db push.*--force-reset"
         r"|flush\b|reset_db|dropAll|drop-all|database reset|downgrade base|undo:all|--drop\b|--clean\b|schema:drop|db:wipe|db:schema:load|db:migrate:reset|down -all|sqlflush)", words))  # fmt: skip
-    if {"--help", "--version", "--dry-run", "-h-"} & set(run.args):
+    if {"--help", "--version", "--dry-run"} & set(run.args):
         return Text(HOLE)
     run.emit(Infra(service=run.name, verb="destroy" if destroys else "change", detail=words[:80], words=run.words))
     found = options(run.args, valued=("-f", "--file", "-o", "--out", "-r", "--result-file"))

@@ -56,7 +56,16 @@ def shred(run: Run) -> Text | None:
     return Text("")
 
 
-@model("mv", "gmv", "rename-item", "move")
+@model("set-content", "add-content", "out-file", "clear-content", "tee-object")
+def set_content(run: Run) -> Text | None:
+    """PowerShell's redirections."""
+    found = options(run.args, valued=("-Path", "-FilePath", "-LiteralPath", "-Value"), single_dash=True)
+    for name in [*found.all("-Path", "-FilePath", "-LiteralPath"), *found.operands[:1]]:
+        run.write(run.m.bounds.home + name[1:] if name.startswith("~/") else name)
+    return Text("")
+
+
+@model("mv", "gmv", "rename-item", "move", "move-item")
 def mv(run: Run) -> Text | None:
     """Sources vanish from where they were, the target is written."""
     found = options(run.args, valued=_CP)
@@ -106,6 +115,8 @@ def cp(run: Run) -> Text | None:
         return Text("")
     target, sources = _target(found.value("-t", "--target-directory"), found.operands)
     for name in sources:
+        if run.path(name) == "/dev/null" and target and run.path(target) not in HARMLESS:
+            run.delete(target, how="truncate")
         if target:
             _moved(run, name, target, "cp -r" if found.has("-r", "-R", "-a", "--recursive", "--archive") else "cp")
     return Text("")

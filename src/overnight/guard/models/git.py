@@ -96,6 +96,13 @@ def _from_environment(run: Run, settings: dict[str, str]) -> None:
             settings[key.lower()] = get.get(f"GIT_CONFIG_VALUE_{number}", "")
     for key, _, value in re.findall(r"'([^'=]+)(=|'=')([^']*)'", get.get("GIT_CONFIG_PARAMETERS", "")):
         settings[key.lower()] = value
+    for name in ("HUSKY", "SKIP", "HUSKY_SKIP_HOOKS", "LEFTHOOK", "OVERCOMMIT_DISABLE", "PRE_COMMIT_ALLOW_NO_CONFIG"):
+        if (
+            name in state.exported
+            and {"commit", "push", "merge"} & set(run.args[:3])
+            and state.vars.get(name, ("1",))[0] != "1"
+        ):
+            run.emit(GitLocal(verb="hooks-skip", detail=name, words=run.words))
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG"):
         if get.get(name) not in (None, "/dev/null", ""):
             run.emit(GitLocal(verb="config-exec", detail=name, words=run.words))

@@ -48,7 +48,6 @@ _CHECKOUT = (
     "--orphan",
     "--conflict",
     "--pathspec-from-file",
-    "-t-",
     "--inter-hunk-context",
     "-U",
     "--unified",
@@ -65,8 +64,10 @@ def _checkout(run: Run, args: list[Text]) -> Text | None:
     creates = found.has("-b", "-B", "--orphan")
     if found.has("-f", "--force") and not creates:
         _lost(run, "discard", "checkout --force")
-    elif found.has("-B") or (found.has("-f", "--force") and creates):
-        _lost(run, "discard", "checkout -B") if found.has("-f", "--force") else None
+    elif found.has("-f", "--force"):
+        _lost(run, "discard", "checkout --force")
+    elif found.has("-B"):
+        _lost(run, "branch-delete", "checkout -B")
     elif found.has("--pathspec-from-file") or paths or found.has("--ours", "--theirs", "-p", "--patch"):
         _lost(run, "discard", "checkout of paths")
     elif not creates and not found.has("-t", "--track"):
@@ -127,6 +128,8 @@ def _switch(run: Run, args: list[Text]) -> Text | None:
                     "--detach", "--guess", "--merge", "--track", "--quiet", "--recurse-submodules", "--ignore-other-worktrees"))  # fmt: skip
     if found.has("-f", "--force", "--discard-changes"):
         _lost(run, "discard", "switch --force")
+    if found.has("-C", "--force-create"):
+        _lost(run, "branch-delete", "switch -C")
     return None
 
 

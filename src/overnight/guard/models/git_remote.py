@@ -79,7 +79,9 @@ def _fetches(run: Run, args: list[Text]) -> Text | None:
             run.emit(GitLocal(verb="config-exec", detail="clone --template", words=run.words))
     if run.argv[1] == "pull" and found.has("-f", "--force") and not found.operands:
         return None
-    if run.argv[1] == "fetch" and any(spec.startswith("+") and ":refs/heads/" in spec for spec in found.operands[1:]):
+    if run.argv[1] == "fetch" and any(
+        spec.startswith("+") and ":" in spec and ":refs/remotes/" not in spec for spec in found.operands[1:]
+    ):
         run.emit(GitLocal(verb="history", detail="forced fetch into a branch", words=run.words))
     return None
 

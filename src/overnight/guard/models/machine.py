@@ -100,6 +100,14 @@ def services(run: Run) -> Text | None:
     return Text(HOLE)
 
 
+@model("nginx", "apachectl", "caddy", "httpd", "apache2ctl", "varnishadm", "unitd", "envoy", "lighttpd")
+def web_servers(run: Run) -> Text | None:
+    """Stopping or reloading a server that others use."""
+    if {"stop", "quit", "graceful-stop", "-k", "ban", "vcl.discard"} & set(run.args) and "graceful" not in run.args:
+        run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.args[:3]), words=run.words))
+    return Text(HOLE)
+
+
 @model("shutdown", "reboot", "halt", "poweroff", "init", "telinit", "pm-suspend", "pm-hibernate")
 def power(run: Run) -> Text | None:
     """The machine goes down."""

@@ -304,8 +304,8 @@ def looks(run: Run) -> Text | None:
     taint = 0
     for word in run.args:
         taint |= word.taint
-    if run.name in ("dig", "nslookup", "host", "ping") and taint & SECRET:
-        run.emit(Net(host="", sends="secret", words=run.words))
+    if run.name in ("dig", "nslookup", "host", "ping") and taint & (SECRET | LOCAL):
+        run.emit(Net(host="", sends="secret" if taint & SECRET else "file", words=run.words))
     if run.name == "tcpdump" and "-z" in run.args:
         place = run.args.index(Text("-z"))
         run.exec(run.args[place + 1 : place + 2])

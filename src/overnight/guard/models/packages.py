@@ -42,7 +42,7 @@ _VALUED = ("-r", "--requirement", "-c", "--constraint", "-i", "--index-url", "--
            "--root", "--registry", "-C", "--dir", "-w", "--workspace", "--filter", "-F", "--features", "--version", "--vers", "--git", "--branch", "--tag",
            "--rev", "--path", "--index", "-p", "--python", "--group", "-G", "--extra", "-e", "--editable", "--source", "--allow-build", "-o", "--config",
            "--package", "--with", "--from", "--project", "--directory", "--cwd", "--platform", "--trusted-host", "--manifest-path", "--bin", "--example",
-           "--with-requirements", "--default-index", "--package-name", "--loglevel", "--target-dir", "-j", "--jobs", "--profile", "--test", "--tag-")  # fmt: skip
+           "--with-requirements", "--default-index", "--package-name", "--loglevel", "--target-dir", "-j", "--jobs", "--profile", "--test")  # fmt: skip
 
 
 @model("npm", "pnpm", "yarn", "cnpm", "pip", "pip3", "pipx", "poetry-", "uv", "cargo", "gem", "composer", "go", "rustup", "bower", "nuget", "conan",
@@ -307,7 +307,7 @@ def _uv(run: Run, verb: str, args: list[Text]) -> Text | None:
     if verb == "run" or (verb == "tool" and args[:1] == ["run"]):
         rest = args[1:] if verb == "tool" else args
         valued = ("--with", "--with-editable", "--with-requirements", "--group", "--extra", "-p", "--python", "--env-file", "--package", "--project", "-m",
-                  "--module", "--only-group", "--no-group", "--directory", "--index", "--default-index", "--from", "-c-", "--index-url")  # fmt: skip
+                  "--module", "--only-group", "--no-group", "--directory", "--index", "--default-index", "--from", "--index-url")  # fmt: skip
         found = options(rest, valued=tuple(word for word in valued if word not in ("-m", "--module")), leading=True)
         for name in found.all("--with", "--from"):
             run.emit(

@@ -36,6 +36,10 @@ def quiet(run: Run) -> Text | None:
         return Text(word.rpartition("/")[2] if HOLE not in word and not word.startswith("-") else STAR, word.taint)
     if run.name == "mktemp":
         return Text(f"{run.m.bounds.tmp[0] if run.m.bounds.tmp else '/tmp'}/tmp.{run.m.number()}")  # noqa: S108
+    if run.name in ("man", "whatis"):
+        for place, word in enumerate(run.args[:-1]):
+            if word in ("-P", "--pager"):
+                run.shell(run.args[place + 1], "man -P")
     if run.name in ("fuser",) and {"-k", "--kill"} & set(run.args):
         from overnight.guard.effects import Kill
 

@@ -11,7 +11,7 @@ from overnight.guard.text import HOLE, Text
 
 #: Verbs that destroy or take away, as whole words.
 DESTROY = frozenset(
-    "delete remove rm destroy purge drop terminate deregister disassociate detach revoke disable cancel erase wipe forget kill archive "
+    "deallocate delete remove rm destroy purge drop terminate deregister disassociate detach revoke disable cancel erase wipe forget kill archive "
     "rotate roll reset del uninstall unset stop unlink clear abort empty deactivate suspend untag flush break-lock recreate prune cleanup "
     "delete_user delete_vhost delete_queue clear_permissions force_reset forget_cluster_node delete-batch unsubscribe remove-permission".split()
 )
@@ -26,7 +26,7 @@ _DASHED = re.compile(
 
 def verdict_of(words: list[str]) -> str:
     """`destroy`, `read` or `change` from the words of a command line, options left out."""
-    for word in words[:5]:
+    for word in [piece for word in words[:5] for piece in word.split(":")]:
         low = word.lower()
         if low in LOOKS or low.startswith(("list-", "describe-", "get-", "show-", "check-", "head-")):
             return "read"

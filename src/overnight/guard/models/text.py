@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Read
+from overnight.guard.effects import Net, Read
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, INPUT, LOCAL, Text
@@ -38,7 +38,7 @@ _VALUED: dict[str, tuple[str, ...]] = {
     "cat": (), "tac": (), "nl": (), "head": ("-n", "-c", "--lines", "--bytes"), "tail": ("-n", "-c", "--lines", "--bytes", "--pid", "-s"),
     "wc": ("--files0-from",), "less": ("-p", "-P", "-x", "-o", "-O", "-k", "-t"), "more": ("-n", "--lines"), "cut": ("-f", "-d", "-c", "-b"),
     "sort": ("-k", "-t", "-o", "--output", "-T", "-S", "--key", "--field-separator", "--parallel", "--compress-program"),
-    "uniq": ("-f", "-s", "-w"), "diff": ("-U", "-C", "--label", "-x", "-I", "-F"), "column": ("-t-", "-s", "-o", "-c"),
+    "uniq": ("-f", "-s", "-w"), "diff": ("-U", "-C", "--label", "-x", "-I", "-F"), "column": ( "-s", "-o", "-c"),
     "strings": ("-n", "-t", "-e"), "od": ("-A", "-t", "-N", "-j", "-w"), "xxd": ("-l", "-s", "-c", "-g"), "hexdump": ("-n", "-s", "-e"),
     "fold": ("-w",), "fmt": ("-w",), "paste": ("-d",), "join": ("-t", "-1", "-2", "-o"), "tr": (), "rev": (), "comm": (), "cmp": (),
 }  # fmt: skip
@@ -65,6 +65,9 @@ def reader(run: Run) -> Text | None:
     if run.name in ("yq", "dos2unix", "unix2dos") and found.has("-i", "--inplace", "--in-place"):
         for name in names:
             run.write(name)
+    for word in run.args:
+        if word.startswith("+!"):
+            run.shell(Text(word[2:]), run.name)
     if run.name in ("bat", "less", "more", "batcat") and (pager := found.value("--pager")):
         run.shell(pager, run.name)
     texts = [run.read(name) for name in names if name != "-" and name != ""]
@@ -133,9 +136,9 @@ def sort(run: Run) -> Text | None:
 def grep(run: Run) -> Text | None:
     """A pattern, then files or folders."""
     valued = ("-e", "--regexp", "-f", "--file", "-m", "--max-count", "-A", "-B", "-C", "--context", "--include", "--exclude", "--exclude-dir",
-              "-g", "--glob", "-t", "--type", "-T", "--type-not", "-j", "--threads", "-r-", "--replace", "--pre", "-d", "-D", "--color",
+              "-g", "--glob", "-t", "--type", "-T", "--type-not", "-j", "--threads", "--replace", "--pre", "-d", "-D", "--color",
               "--max-depth", "--sort", "--iglob", "--ignore-file", "--colors", "--max-columns", "-M", "--after-context", "--before-context",
-              "--label", "--max-filesize", "--engine", "--encoding", "-E-", "--hostname-bin", "--search-zip-")  # fmt: skip
+              "--label", "--max-filesize", "--engine", "--encoding", "-E-", "--hostname-bin")  # fmt: skip
     if run.name in ("rg", "ripgrep"):
         valued = (*valued, "-r", "-E")
     found = options(run.args, valued=valued)
@@ -303,12 +306,17 @@ def _awk_program(run: Run, program: Text, values: dict[str, str]) -> None:
         r"((?:\"(?:[^\"\\]|\\.)*\"|[A-Za-z_]\w*)(?:\s+(?:\"(?:[^\"\\]|\\.)*\"|[A-Za-z_]\w*))*)\s*\|&?\s*getline", text
     ):
         run.shell(Text(folded(inner)), "awk getline")
-    for inner in re.findall(r"\bprintf?\b[^;}\n|]*\|&?\s*((?:\"(?:[^\"\\]|\\.)*\"|[A-Za-z_$]\w*)[^;}\n]*)", text):
+    if "/inet/" in text:
+        run.emit(Net(host="", how="raw", words=run.words))
+        run.opaque("tainted", INPUT)
+    for shown_text, inner in re.findall(
+        r"\bprintf?\b([^;}\n|]*)\|&?\s*((?:\"(?:[^\"\\]|\\.)*\"|[A-Za-z_$]\w*)[^;}\n]*)", text
+    ):
         code = folded(inner)
         if code.startswith(HOLE):
             run.opaque("tainted", INPUT)
         else:
-            run.shell(Text(code), "awk |")
+            run.shell(Text(code), "awk |", stdin=Text(folded(shown_text)))
     for inner in re.findall(r"\bprintf?\b[^;}\n>]*>>?\s*(\"(?:[^\"\\]|\\.)*\"|\w+)", text):
         name = folded(inner)
         if HOLE not in name and not (inner.isdigit()):

@@ -104,7 +104,7 @@ def scp(run: Run) -> Text | None:
 @model("rclone", "gsutil", "s3cmd", "s5cmd", "mc", "aliyun", "azcopy", "b2", "swift-client")
 def buckets(run: Run) -> Text | None:
     """Object storage."""
-    found = options(run.args, valued=("--config", "-P-", "--profile", "-m-"), leading=False)
+    found = options(run.args, valued=("--config", "-P-", "--profile"), leading=False)
     words = found.operands
     verb = words[0] if words else ""
     destroys = {"rm", "rb", "purge", "delete", "deletefile", "sync", "move", "moveto", "mv", "cleanup", "rmdir", "rmdirs", "del", "remove", "bisync",
@@ -124,6 +124,7 @@ def buckets(run: Run) -> Text | None:
             and second in ("user", "service")
             and bool({"remove", "disable"} & set(words))
         )
+    risky = risky or (verb == "rsync" and found.has("-d"))
     risky = risky or (verb not in ("ls", "cat") and second in ("remove", "rm", "delete", "clear"))
     if risky:
         run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.words[1:4]), words=run.words))

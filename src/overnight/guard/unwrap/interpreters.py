@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from overnight.guard.machine import Run, model
+from overnight.guard.machine import MODELS, Run, model
 from overnight.guard.options import options
 from overnight.guard.text import DECODED, HOLE, INPUT, LOCAL, NETWORK, Text, known
 from overnight.guard.unwrap.python import python_effects
@@ -125,6 +125,9 @@ def _analysed(run: Run, text: Text, language: str, analyse: Analyse) -> None:
 
 def _file(run: Run, name: Text, language: str, analyse: Analyse) -> Text:
     path = run.path(name)
+    tool = path.rpartition("/")[2]
+    if tool in ("manage.py", "artisan") and tool in MODELS:
+        run.exec([Text(tool), *run.args[run.args.index(name) + 1 :]])
     match = re.fullmatch(r"/dev/fd/(\d+)", path)
     if match and match.group(1) in run.state.fds:
         path = run.state.fds[match.group(1)]
@@ -142,8 +145,6 @@ def _file(run: Run, name: Text, language: str, analyse: Analyse) -> Text:
 
 def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
     """`python -m MODULE`: the module's own program."""
-    from overnight.guard.machine import MODELS
-
     name = {"http.server": "", "venv": "", "json.tool": "", "build": "", "timeit": ""}.get(module, module)
     if module == "timeit":
         for code in args:
@@ -170,6 +171,8 @@ def javascript_runtime(run: Run) -> Text | None:
     if found.operands[:1] == ["-"] and run.stdin is not None:
         _analysed(run, run.stdin, "node", source_effects)
     verb = found.operands[0] if found.operands else ""
+    if any("://" in word for word in found.operands[:2]):
+        run.opaque("tainted", NETWORK)
     if run.name == "bun" and verb in (
         "add",
         "install",

@@ -13,7 +13,7 @@ import re
 from overnight.guard.effects import Net
 from overnight.guard.machine import Run
 from overnight.guard.scanner import SyntaxProblem, ansi_c
-from overnight.guard.text import DECODED, HOLE, LOCAL, Text, shown
+from overnight.guard.text import DECODED, HOLE, LOCAL, NETWORK, Text, shown
 
 _STRING = r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'"
 _LITERAL = re.compile(_STRING, re.DOTALL)
@@ -109,6 +109,10 @@ def source_effects(run: Run, source: Text, language: str) -> None:
             run.shell(Text(re.sub(r"[#$]\{[^}]*\}", HOLE, quoted)), language)
     for statement in re.split(r"[;\n]", text) if language != "powershell" else [text]:
         _statement(run, statement, language)
+    if _EVAL.search(text) and (
+        _NETWORK.search(text) or re.search(r"LWP|open-uri|Net::HTTP", text + " ".join(run.argv))
+    ):
+        run.opaque("tainted", NETWORK)
     if _EVAL.search(text):
         _evals(run, text, language)
     hosts = [host.rpartition("@")[2] for host in _NETWORK.findall(text)]

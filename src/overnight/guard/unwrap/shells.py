@@ -147,6 +147,7 @@ def powershell(run: Run) -> Text | None:
             run.opaque("obfuscated", DECODED)
         if word in ("-c", "-command") and place + 1 < len(args):
             source_effects(run, Text(" ".join(run.args[place + 1 :])), "powershell")
+            run.shell(Text(" ".join(run.args[place + 1 :])), "powershell")
     return Text(HOLE)
 
 

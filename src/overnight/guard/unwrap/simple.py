@@ -63,10 +63,10 @@ WRAPPERS: dict[str, Wrapper] = {
     "nix": Wrapper(("--impure",), 0, (), code=("-c", "--command")), "nix-shell": Wrapper(("-p", "-I"), 99, (), code=("--run", "--command")),
     "cross-env": Wrapper(), "env-cmd": Wrapper(("-f",)), "coverage": Wrapper(("--rcfile", "--source", "--omit"), 0, ()),
     "nodemon": Wrapper(("-w", "--watch", "-e", "--ext", "-i"), 99, (), code=("-x", "--exec")), "ts": Wrapper(),
-    "watchexec": Wrapper(("-w", "-e", "-i", "-f")), "entr": Wrapper(), "gdb": Wrapper(("-p", "-x"), 0, ("--args",), code=()),
+    "watchexec": Wrapper(("-w", "-e", "-i", "-f")), "entr": Wrapper(),
     "exec": Wrapper(("-a",)), "moreutils": Wrapper(), "noglob": Wrapper(), "nocorrect": Wrapper(), "tini": Wrapper(),
     "dumb-init": Wrapper(), "gosu": Wrapper((), 1), "su-exec": Wrapper((), 1), "ssh-agent": Wrapper(("-t", "-a")),
-    "with-contenv": Wrapper(), "lldb": Wrapper((), 0, ("--",)), "at-spi-bus-launcher": Wrapper(), "runcon": Wrapper((), 1),
+    "with-contenv": Wrapper(), "at-spi-bus-launcher": Wrapper(), "runcon": Wrapper((), 1),
     "softlimit": Wrapper(), "pgrep-run": Wrapper(), "kind-exec": Wrapper(), "trickle": Wrapper(("-d", "-u", "-s")),
     "sem": Wrapper(("-j", "--id", "--fg")), "foreman": Wrapper((), 0, ("run",)), "honcho": Wrapper((), 0, ("run",)),
 }  # fmt: skip
