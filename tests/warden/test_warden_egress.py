@@ -330,6 +330,29 @@ def test_a_tunnel_that_stands_still_is_closed() -> None:
     assert log.events[1].why == "it stood still"
 
 
+@pytest.mark.slow
+def test_a_tunnel_in_which_something_moves_stays_open() -> None:
+    """The bound is about standing still, not about how long a tunnel may be open."""
+    log = wire.Log()
+
+    async def story() -> bool:
+        loop = asyncio.get_running_loop()
+        async with wire.raw_server(upper) as port:
+            async with egress(log, port, Names(["127.0.0.1"]), bounds={"idle_s": 1.5}) as own:
+                async with wire.connected(own) as (reader, writer):
+                    await connect(reader, writer, f"allowed.test:{port}")
+                    sent = hello("allowed.test")
+                    writer.write(sent)
+                    await reader.readexactly(len(sent))
+                    end = loop.time() + 2.0
+                    while loop.time() < end:
+                        writer.write(b"x")
+                        assert await reader.readexactly(1) == b"X"
+                    return True
+
+    assert wire.run(story())
+
+
 def test_a_host_that_can_not_be_reached_is_on_record() -> None:
     """Every address is tried; then the tunnel is closed."""
     log = wire.Log()

@@ -279,6 +279,16 @@ def test_bodies_share_a_bounded_memory() -> None:
     assert (refused[:12], served[:12], held) == (b"HTTP/1.1 503", b"HTTP/1.1 200", 0)
 
 
+def test_a_body_is_let_go_once_it_is_answered() -> None:
+    """One connection may send more than the bound in all, one body after another."""
+
+    async def story() -> list[int]:
+        async with wire.served(echo, Limits(held=1000)) as (port, _), wire.client(port) as client:
+            return [(await client.ask("POST", "/", b"x" * 600)).status for _ in range(3)]
+
+    assert wire.run(story()) == [200, 200, 200]
+
+
 def test_a_client_that_leaves_ends_its_handler() -> None:
     """Nobody works on for a client that has gone."""
 
