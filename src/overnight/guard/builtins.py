@@ -14,12 +14,20 @@ _FORMAT = re.compile(r"%(?:%|-?[0-9.*]*(b|q|s|d|i|u|x|X|o|c|e|f|g|\([^)]*\)T))")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 
-@model("true", "false", ":", "test", "[", "wait", "jobs", "umask", "ulimit", "return", "exit", "break", "continue", "hash",
+@model("true", "false", ":", "test", "[", "wait", "jobs", "umask", "ulimit", "return", "exit", "break", "continue",
        "type", "times", "bg", "fg", "disown", "suspend", "getopts", "complete", "compgen", "compopt", "logout", "dirs",
        "caller", "which", "whereis", "bind")  # fmt: skip
 def quiet(run: Run) -> Text:
     """Commands that change nothing that matters."""
     return Text(STAR if run.name in ("type", "which", "jobs", "whereis") else "")
+
+
+@model("hash")
+def hash_(run: Run) -> Text:
+    """`hash -p PATH NAME` makes a name mean another program."""
+    if len(run.args) > 2 and run.args[0] == "-p":
+        run.state.aliases[str(run.args[2])] = run.args[1]
+    return Text("")
 
 
 @model("shopt", "enable", "history", "fc", "let")

@@ -161,7 +161,7 @@ class Expander:
             return tuple(array.values()) or (Text(HOLE),)
         if name.isdigit():
             if name == "0":
-                return (Text("bash"),)
+                return state.vars.get("0", (Text("bash"),))
             if state.positional is None:
                 return (Text(""),)
             at = int(name) - 1

@@ -39,6 +39,8 @@ def _variable(run: Run, name: str, value: Text) -> None:
     elif name in ("BASH_ENV", "ENV") and run.name in _SHELLS:
         text = run.read(value) if HOLE not in value else value
         _code(run, Text(text if text != HOLE else HOLE, text.taint | DECODED), name)
+    elif name in ("PS0", "PS1", "PS2", "PS4") and run.name in _SHELLS and ("$(" in value or "`" in value):
+        _code(run, Text(': "' + value.replace('"', '\\"') + '"', value.taint), name)
     elif name == "PROMPT_COMMAND" or name.startswith("BASH_FUNC_"):
         body = value[value.find("{") :] if name.startswith("BASH_FUNC_") and "{" in value else value
         _code(run, Text(body, value.taint), name)

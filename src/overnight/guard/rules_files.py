@@ -48,7 +48,11 @@ class Files:
             found = self._delete_at(place, effect)
             if found is not None:
                 return found
-        if effect.how in ("truncate", "shred") and not _EMPTIED.search(path) and under(path, self.bounds.worktree):
+        if (
+            effect.how in ("truncate", "shred")
+            and (effect.how == "shred" or not _EMPTIED.search(path))
+            and under(path, self.bounds.worktree)
+        ):
             return by_policy(self.policy.git.discard, "delete.emptied", f"{shown(path)} would be emptied", words)
         return self._touch(real, words)
 

@@ -72,6 +72,8 @@ def mv(run: Run) -> Text | None:
     if found.has(*_HELP):
         return Text(HOLE)
     target, sources = _target(found.value("-t", "--target-directory"), found.operands)
+    if target and run.path(target) in HARMLESS:
+        run.emit(Device(path=run.path(target), how="mv", words=run.words))
     for name in sources:
         text = _moved(run, name, target, "mv")
         run.delete(name, recursive=True, how="mv")

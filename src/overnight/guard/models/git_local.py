@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from overnight.guard.effects import Delete, GitLocal, Write
+from overnight.guard.effects import Delete, GitLocal, Read, Write
 from overnight.guard.machine import Run
 from overnight.guard.options import ambiguous, options
 from overnight.guard.paths import under
-from overnight.guard.text import HOLE, Text
+from overnight.guard.text import HOLE, SECRET, Text
 
 Verb = Callable[[Run, list[Text]], Text | None]
 
@@ -88,6 +89,8 @@ def _checkout(run: Run, args: list[Text]) -> Text | None:
 
 
 def _is_file(run: Run, name: str) -> bool:
+    if re.search(r"\.[a-z]{1,5}$", name):
+        return True
     return run.m.world.read(run.path(name)) is not None
 
 
@@ -118,7 +121,10 @@ def _restore(run: Run, args: list[Text]) -> Text | None:
         worktree = worktree and "--no-worktree" not in full
         known = known or bool({"--no-staged", "--no-worktree"} & full)
     paths = found.operands + args[split + 1 :] + found.all("--pathspec-from-file")
-    if paths and (worktree or not known):
+    patch = False
+    for word in words:
+        patch = (patch or word in ("-p", "--patch")) and word != "--no-patch"
+    if (paths or patch) and (worktree or not known):
         _lost(run, "discard", "restore")
     return None
 
@@ -218,6 +224,18 @@ def _rm(run: Run, args: list[Text]) -> Text | None:
         elif not under(path, run.m.bounds.worktree) and name.startswith(("/", "..")):
             run.emit(Delete(path=path, recursive=recursive, how="git rm", words=run.words))
     return None
+
+
+def _mv(run: Run, args: list[Text]) -> Text | None:
+    if options(args, longs=("--force", "--dry-run", "--verbose")).has("-f", "--force"):
+        _lost(run, "discard", "mv --force")
+    return None
+
+
+def _credential(run: Run, args: list[Text]) -> Text | None:
+    del args
+    run.emit(Read(path=run.m.bounds.home + "/.git-credentials", words=run.words))
+    return Text(HOLE, SECRET)
 
 
 def _worktree(run: Run, args: list[Text]) -> Text | None:
@@ -330,6 +348,8 @@ def _submodule(run: Run, args: list[Text]) -> Text | None:
     if args[:1] == ["foreach"]:
         code = [word for word in args[1:] if word not in ("--recursive", "--quiet", "-q")]
         run.shell(Text(" ".join(code)), "git submodule foreach")
+    if args[:1] == ["update"] and {"-f", "--force"} & set(args):
+        _lost(run, "discard", "submodule update --force")
     if args[:1] == ["deinit"] and {"-f", "--force", "--all"} & set(args):
         _lost(run, "discard", "submodule deinit --force")
     return None

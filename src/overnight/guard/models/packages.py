@@ -125,6 +125,15 @@ def _verb(run: Run, verb: str, names: list[Text], args: list[Text]) -> None:
             given = value if equals else (args[place + 1] if place + 1 < len(args) else "")
             registry = shown(given) if "://" in given else registry
     words = run.words
+    for place, word in enumerate(args):
+        name, equals, value = word.partition("=")
+        if (
+            name in ("--root", "--prefix", "--target", "-t")
+            and verb in _INSTALL
+            and (equals or place + 1 < len(args))
+            and run.name not in _SYSTEM
+        ):
+            run.write(Text(value) if equals else args[place + 1], how="folder")
     if verb in _REMOVE:
         run.emit(Install(manager=run.name, kind="remove", names=tuple(map(shown, names)), words=words))
     elif verb in _PUBLISH or (

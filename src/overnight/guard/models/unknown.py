@@ -15,6 +15,23 @@ _VERBS = frozenset(
 _DASHED = re.compile(r"(?:delete|remove|destroy|purge|drop|terminate|revoke|wipe)[-_][a-z][\w-]*\Z")
 _SQL = re.compile(r"(?i)(?:drop|truncate|delete|alter|grant|revoke|insert|update)\Z")
 _SQL_NEXT = frozenset({"table", "database", "schema", "index", "view", "from", "into", "user", "role"})
+_OUTPUTS = frozenset(
+    {
+        "-o",
+        "--output",
+        "--out",
+        "-out",
+        "--outfile",
+        "--output-file",
+        "--out-file",
+        "--outdir",
+        "--out-dir",
+        "--output-dir",
+        "--output-directory",
+        "--logfile",
+        "--log-file",
+    }
+)
 _PATH = re.compile(
     r"(?:[^=\s]*=)?((?:[~.]|\.\.)?/.*|[\w@%+-][\w@%+.-]*/.*|\.[\w.-]+|[\w.-]+\.\w{1,12}|id_\w+)\Z", re.DOTALL
 )
@@ -74,8 +91,13 @@ def _sql(run: Run) -> bool:
 
 
 def touched(run: Run, args: list[Text]) -> None:
-    """Arguments that look like paths may be read or written."""
-    for word in args:
+    """Arguments that look like paths may be read or written; what an output option names is written."""
+    for place, word in enumerate(args):
+        name, equals, value = word.partition("=")
+        if name in _OUTPUTS and (equals or place + 1 < len(args)):
+            target = Text(value) if equals else args[place + 1]
+            if re.match(r"[~./\w]", target) and "://" not in target:
+                run.write(run.m.bounds.home + target[1:] if target.startswith("~/") else target)
         for piece in (word, *re.split(r"[=,]", word)[1:]) if word.startswith("-") and "=" in word else (word,):
             found = _PATH.match(piece)
             if found and "://" not in piece:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Privilege, Write
+from overnight.guard.effects import Infra, Privilege, Write
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
+from overnight.guard.state import SECRET_NAME
 from overnight.guard.text import HOLE, Text
 
 _SUDO = ("-u", "--user", "-g", "--group", "-h", "--host", "-p", "--prompt", "-C", "-c", "-D", "--chdir", "-R", "--chroot",
@@ -23,6 +24,9 @@ def sudo(run: Run) -> Text | None:
         for name in found.operands:
             run.write(name)
         return Text("")
+    kept = found.value("--preserve-env")
+    if kept and any(SECRET_NAME.search(name) for name in kept.split(",")):
+        run.emit(Infra(service="sudo", verb="secret", detail=str(kept), words=run.words))
     rest = found.operands
     state = run.state.copy()
     while rest and re.match(r"[A-Za-z_]\w*=", rest[0]):

@@ -31,7 +31,7 @@ _DELETE = re.compile(
 _TREE = re.compile(r"rm_rf|rm_r\b|remove_tree|rmtree|recursive|remove_entry|rimraf|-r\b|-recurse", re.IGNORECASE)
 _WRITE = re.compile(
     r"\b(?:writeFile|writeFileSync|appendFile|appendFileSync|createWriteStream|file_put_contents|File\.write|IO\.write|fwrite"
-    r"|chmod|chmodSync|chown|chownSync|rename|renameSync|copyFile|copyFileSync|cp|cpSync|symlink|symlinkSync|link|linkSync"
+    r"|chmod|chmodSync|openSync|chown|chownSync|rename|renameSync|copyFile|copyFileSync|cp|cpSync|symlink|symlinkSync|link|linkSync"
     r"|sysopen|mkdir|mkdirSync|touch|move_uploaded_file|set-content|add-content|out-file|move|copy|writeTextFile"
     r"|writeLines|file\.remove|file\.rename|spew|Bun\.write)\b",
     re.IGNORECASE,
@@ -70,7 +70,15 @@ def unescaped(text: str) -> str:
 
 def folded(source: str, home: str) -> str:
     """The source with joins of literals and simple decoders worked out."""
+    source = re.sub(
+        r"\bprocess\.env\.HOME\b|\bos\.homedir\(\)|\bENV\[['\"]HOME['\"]\](?!\})|\bDir\.home\b(?!\})|\bos\.getenv\(['\"]HOME['\"]\)|\bgetenv\(['\"]HOME['\"]\)",
+        f'"{home}"',
+        source,
+    )
     source = _ENV_HOME.sub(home, source)
+    source = re.sub(
+        r"(?:path\.join|File\.join|file\.path|catfile)\(((?:\s*(?:\"[^\"]*\"|'[^']*')\s*,?)+)\)", _joined_path, source
+    )
 
     def decoded(found: re.Match[str]) -> str:
         try:
@@ -85,11 +93,15 @@ def folded(source: str, home: str) -> str:
     )
     source = re.sub(r"(?:decode_base64|base64_decode|Base64\.decode64)\(\s*['\"]([\w+/=]+)['\"]\s*\)", decoded, source)
     for _ in range(8):
-        joined = re.sub(r"(['\"])\s*[.+]\s*\1", "", source)
+        joined = re.sub(r"(['\"])\s*(?:\.{1,2}|\+)\s*['\"]", "", source)
         if joined == source:
             break
         source = joined
     return source
+
+
+def _joined_path(found: re.Match[str]) -> str:
+    return '"' + "/".join(a or b for a, b in _LITERAL.findall(found.group(1))).replace("//", "/") + '"'
 
 
 def literals(source: str) -> list[str]:

@@ -155,6 +155,42 @@ def _split_string(run: Run, text: Text, rest: list[Text]) -> Text:
     return run.shell(Text("env " + words + " " + " ".join(rest), text.taint), "env -S")
 
 
+@model("tmux", "screen", "byobu", "zellij", "dtach", "abduco", "daemonize", "detach")
+def sessions(run: Run) -> Text | None:
+    """Terminals that go on without us: what they are told to run is shell code."""
+    valued = ("-s", "-n", "-t", "-c", "-F", "-f", "-L", "-S", "-x", "-y", "-e", "-T", "-p", "-h", "-A", "-l")
+    args = run.args
+    if run.name in ("tmux", "byobu", "zellij"):
+        found = options(args, valued=("-f", "-L", "-S", "-c"), leading=True)
+        for code in found.all("-c"):
+            run.shell(code, run.name)
+        inner = options(found.operands[1:], valued=valued, leading=True).operands
+        verb = found.operands[0] if found.operands else ""
+        if verb in ("send-keys", "send"):
+            inner = [word for word in inner if word not in ("Enter", "C-m", "ENTER")]
+        elif verb not in ("new-session", "new", "new-window", "neww", "split-window", "splitw", "run-shell", "run", "respawn-pane", "if-shell",
+                          "respawn-window", "display-popup", "popup", "pipe-pane", "set-hook"):  # fmt: skip
+            return Text(HOLE)
+        if inner:
+            run.shell(Text(" ".join(inner), run.taint), run.name)
+        return Text(HOLE)
+    found = options(args, valued=("-S", "-t", "-c", "-e", "-p", "-X", "-T", "-h", "-s"), leading=True)
+    rest = found.operands[1:] if run.name in ("dtach", "abduco") else found.operands
+    stuffed = found.value("-X")
+    if stuffed == "stuff":
+        run.shell(Text(" ".join(rest)), "screen")
+    elif rest:
+        run.exec(rest)
+    return Text(HOLE)
+
+
+@model("ld.so", "ld-linux-x86-64.so.2", "ld-linux.so.2", "ld-linux-aarch64.so.1", "ld-musl-x86_64.so.1")
+def linker(run: Run) -> Text | None:
+    """The dynamic linker starts the program that it is given."""
+    found = options(run.args, valued=("--library-path", "--preload", "--audit", "--argv0"), leading=True)
+    return run.exec(found.operands) if found.operands else Text(HOLE)
+
+
 @model("watch", "viddy")
 def watch(run: Run) -> Text | None:
     """Runs its words as shell code, again and again."""
