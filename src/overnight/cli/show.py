@@ -73,7 +73,7 @@ def _head(paper: Paper, told: TaskStory, now: float) -> None:
             paper.line(("→ ", ASKS), row.hold.releases_on, indent=2)
     if row.ending is not None:
         paper.line((f"{row.phase}: ", state_style(row)), row.ending.why)
-        if row.ending.commit:
+        if row.ending.commit and row.ending.commit != told.base:
             on = f" on {row.ending.branch}" if row.ending.branch else ""
             paper.line(f"commit {row.ending.commit}{on}", indent=2)
 

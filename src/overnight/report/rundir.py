@@ -62,6 +62,8 @@ def routine(event: dict[str, Any]) -> bool:
     match event.get("kind"):
         case "asked" | "hook" | "egress-end":
             return True
+        case "agent":
+            return event.get("event") == "hook"
         case "verdict":
             return event.get("decision") == "allow"
         case "model":
