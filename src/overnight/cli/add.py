@@ -39,7 +39,11 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 @click.option("--accept", multiple=True, metavar="TEXT", help="Something that must be true at the end. Repeatable.")
 @click.option("--after", multiple=True, metavar="TASK", help="Begin when this task has landed. Repeatable.")
 @click.option("--priority", type=click.IntRange(-1000, 1000), default=0, help="Higher goes first. Default: 0.")
-@click.option("--landing", type=click.Choice([mode.value for mode in LandingMode]), help="How it lands, instead of what the repo says.")
+@click.option(
+    "--landing",
+    type=click.Choice([mode.value for mode in LandingMode]),
+    help="How it lands, instead of what the repo says.",
+)
 @click.option("--agent", metavar="NAME", help="The agent to run, instead of what the repo says.")
 @click.option("--attempts", type=click.IntRange(1, 20), help="Runs it may spend, instead of what the repo says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
