@@ -66,6 +66,8 @@ def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
         for path in matching(attempt.result.changed, (OWN_POLICY, *policy.paths.forbidden))
     ]
     found += [f"check {name!r} fails and passed on the base" for name in attempt.broke]
+    if attempt.checks and not any(check.passed for check in attempt.checks):
+        found.append("not one check passes, so nothing proves the change")
     return tuple(found)
 
 

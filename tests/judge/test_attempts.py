@@ -1,0 +1,127 @@
+"""What comes after a run, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide
+from overnight.missions.hold import HoldReason
+from overnight.missions.policy import Check, Paths, Policy
+from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome
+
+POLICY = Policy(checks={"test": Check(run="true")}, paths=Paths(forbidden=("infra/**",)))
+BASE = "base"
+
+
+def check(passed: bool, name: str = "test") -> CheckResult:
+    return CheckResult(name=name, command="true", commit="c", passed=passed, code=0 if passed else 1, seconds=0.1)
+
+
+def attempt(end: End = End.COMPLETED, failure: FailureClass | None = None, **more: Any) -> Attempt:
+    outcome = RunOutcome(
+        run="t.1.1", end=end, failure=failure, why="because", ended=1000.0, until=more.pop("until", None)
+    )
+    result = Result(
+        commit=more.pop("commit", "work"),
+        ref="r",
+        changed=more.pop("changed", ("a.py",)),
+        refused=more.pop("refused", ()),
+    )
+    return Attempt(n=1, outcome=outcome, result=result, checks=more.pop("checks", (check(True),)), **more)
+
+
+def after(*attempts: Attempt, limit: int = 3) -> Any:
+    return decide(attempts, BASE, POLICY, limit, "t")
+
+
+def test_proved_work_lands() -> None:
+    """A commit of its own on which every check passes is proved."""
+    assert after(attempt()) == Proved()
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (attempt(commit=BASE, changed=(), checks=()), "nothing was changed"),
+        (attempt(checks=(check(False),), broke=("test",)), "check 'test' fails"),
+        (attempt(checks=(check(False),)), "not one check passes"),
+        (attempt(refused=("a gitlink",)), "not importable: a gitlink"),
+        (attempt(changed=("infra/prod/main.tf",)), "infra/prod/main.tf must not be changed"),
+        (attempt(changed=("overnight.toml",)), "overnight.toml must not be changed"),
+        (attempt(End.FAILED, FailureClass.AGENT), "because"),
+        (attempt(End.STOPPED_BY_LIMIT, FailureClass.STUCK), "because"),
+    ],
+)
+def test_unproved_work_runs_again_and_then_fails(one: Attempt, why: str) -> None:
+    """The next run is told what was missing; after the last attempt the task fails with the same words."""
+    again = after(one)
+    assert isinstance(again, Again)
+    assert why in again.why
+    given_up = after(one, one, one)
+    assert isinstance(given_up, GiveUp)
+    assert why in given_up.why
+    assert "3 attempts" in given_up.why
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (FailureClass.AUTH, HoldReason.AUTH_EXPIRED),
+        (FailureClass.MONEY, HoldReason.ALLOWANCE_SPENT),
+        (FailureClass.LAUNCH, HoldReason.BOX_UNAVAILABLE),
+        (FailureClass.VENDOR, HoldReason.VENDOR_OUTAGE),
+        (FailureClass.LIMIT, HoldReason.LIMIT_REACHED),
+    ],
+)
+def test_what_says_nothing_about_the_work_waits(failure: FailureClass, reason: HoldReason) -> None:
+    """It holds with its own reason and never spends an attempt, however often it happens."""
+    one = attempt(End.FAILED, failure)
+    assert after(one).hold.reason is reason
+    rows = after(*[one] * 20, limit=1)
+    assert isinstance(rows, Wait)
+
+
+def test_the_breaker_opens_after_three_failed_launches() -> None:
+    """Something is wrong with the machine, not with the task."""
+    one = attempt(End.FAILED, FailureClass.LAUNCH)
+    assert after(one, one, one).hold.reason is HoldReason.BREAKER_OPEN
+
+
+def test_a_known_reset_is_waited_for_to_the_second() -> None:
+    """A subscription window says when it opens."""
+    assert after(attempt(End.FAILED, FailureClass.LIMIT, until=4711.0)).hold.until == 4711.0
+
+
+@given(st.integers(1, 30), st.text(min_size=1))
+def test_back_off_stays_within_floor_and_cap(times: int, run: str) -> None:
+    """base x 2^n with +-25 %, never under 10 s, never over 600 s and a quarter."""
+    one = attempt(End.FAILED, FailureClass.VENDOR)
+    one = replace(one, outcome=replace(one.outcome, run=run))
+    until = after(*[one] * times).hold.until
+    assert until is not None
+    assert 10.0 <= until - 1000.0 <= 750.0
+
+
+def test_a_lost_run_is_run_again_and_five_in_a_row_wait() -> None:
+    """A machine that goes down costs nothing; one that always does needs a person."""
+    one = attempt(End.LOST, FailureClass.MACHINE)
+    assert isinstance(after(*[one] * 4), Again)
+    assert after(*[one] * 5).hold.reason is HoldReason.FAULT
+
+
+def test_a_blocked_agent_asks() -> None:
+    """Its question is the hold."""
+    asked = after(attempt(End.BLOCKED))
+    assert isinstance(asked, Ask)
+    assert asked.hold.why == "because"
+
+
+def test_a_check_that_was_red_already_is_not_blamed_on_the_task() -> None:
+    """Only what passed on the base can be broken."""
+    base = (check(False, "old"), check(True, "new"))
+    assert broken(base, (check(False, "old"), check(False, "new"))) == ("new",)
