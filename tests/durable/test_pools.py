@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from lab import Lab
+from lab import Killer, Lab
 
 from overnight.durable.flow import Finish, Story
 from overnight.durable.pools import Pool, Rate
@@ -238,6 +238,41 @@ def test_a_slot_is_given_back_when_its_block_fails(home: Path) -> None:
             lab.submit("t1")
             await lab.settle()
             assert (running(lab), lab.held()) == (["run"], 0)
+
+    asyncio.run(main())
+
+
+def test_a_slot_left_by_a_kill_goes_back_when_the_task_moves_on(home: Path) -> None:
+    """Killed between the last step of a block and the giving back: the next step does not run with a slot too many."""
+
+    async def main() -> None:
+        lab = crowd(home, Pool(total=1))
+        lab.pools = {**lab.pools, "other": Pool(total=1)}
+
+        async def story(t: Story) -> Finish:
+            with t.slot("work", t.lane):
+                await t.step("one", lab.world.act, "one")
+            if t.id == "a":
+                with t.slot("other", t.lane):
+                    await t.step("two", lab.world.run, "two")
+            else:
+                await t.step("free", lab.world.run, "free")
+            return Finish("landed", "", None)
+
+        lab.flows = {"story": story}
+        for task, gate, slots in (("a", "two", [("other", "repo")]), ("b", "free", [])):
+            killer = Killer()
+            killer.at = ("after", "step one")
+            async with lab.process(killer):
+                lab.submit(task)
+                await lab.settle()
+            async with lab.process():
+                assert lab.held() == 1
+                await lab.settle()
+                rows = lab.journal.db.execute("SELECT pool, key FROM slot WHERE released IS NULL").fetchall()
+                assert (running(lab), [tuple(row) for row in rows]) == ([gate], slots)
+                lab.world.let_go()
+                await lab.settle()
 
     asyncio.run(main())
 

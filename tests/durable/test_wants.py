@@ -498,7 +498,7 @@ def test_what_was_begun_past_return_is_looked_at_before_a_wish_is_heeded(home: P
             await lab.settle()
             assert (lab.row("t1")["phase"], lab.row("t1")["output"]) == ("cancelled", "true")
             assert lab.journal.db.execute("SELECT 1 FROM step WHERE name = 'land'").fetchone()
-            assert lab.held() == 0
+            assert (lab.held(), lab.world.wrongs) == (0, [])
 
     asyncio.run(main())
 
@@ -524,5 +524,38 @@ def test_what_says_it_was_not_done_can_be_paused_and_cancelled(home: Path, want:
                 assert lab.row("t1")["phase"] == "landed"
             else:
                 assert (lab.row("t1")["phase"], lab.row("t1")["output"]) == ("cancelled", "false")
+
+    asyncio.run(main())
+
+
+def test_a_wish_that_has_to_wait_does_not_make_it_spin(home: Path) -> None:
+    """A cancelled task that must look first, and waits for a slot to do so, waits for that slot and then ends."""
+
+    async def main() -> None:
+        lab = Lab(home, {}, POOLS)
+        one = landing(lab)
+
+        async def story(t: Story) -> Finish:
+            if t.id == "t1":
+                return await one(t)
+            with t.slot("work", t.lane):
+                await t.step("hog", lab.world.run, "hog")
+            return Finish("landed", "", None)
+
+        lab.flows = {"story": story}
+        lab.world.gated = True
+        lab.world.fail_late = [RuntimeError("lost the line")]
+        async with lab.process():
+            lab.submit("t1")
+            await lab.settle()
+            lab.submit("t2")
+            await lab.settle()
+            lab.call("want", task="t1", want="cancel")
+            await lab.settle()
+            assert lab.row("t1")["wait_for"] == "slot"
+            lab.world.let_go()
+            await lab.settle()
+            assert (lab.row("t1")["phase"], lab.row("t1")["output"]) == ("cancelled", "true")
+            assert lab.world.wrongs == []
 
     asyncio.run(main())
