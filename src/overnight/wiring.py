@@ -16,7 +16,7 @@ from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.settings import inside_path, tool_folders
 from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable.journal import Observer
-from overnight.errors import OvernightError
+from overnight.errors import NotARepository, OvernightError
 from overnight.fleet.local import LocalFleet
 from overnight.guard.decide import decide
 from overnight.guard.ledger import Ledger
@@ -26,6 +26,7 @@ from overnight.guard.world import Bounds
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.git import Git
 from overnight.landing.queue import LocalLander
+from overnight.landing.repository import find_git_dir
 from overnight.landing.worktree import LocalWorkshop
 from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
@@ -115,6 +116,8 @@ async def try_checks(root: Path, policy: Policy) -> tuple[CheckResult, ...]:
     settings = read_settings()
     with tempfile.TemporaryDirectory(prefix="overnight-init-") as state:
         house = house_for(settings, Path(state))
-        commit = (await Git(root).run("rev-parse", "--verify", "HEAD^{commit}")).decode().strip()
+        if (git_dir := find_git_dir(root)) is None:
+            raise NotARepository(path=root)
+        commit = await Git(git_dir).text("rev-parse", "--verify", "HEAD^{commit}")
         task = Task(id="init", repo=Repo(name="init", path=str(root), target=policy.target), title="init", text="init")
         return await house.checks.run(task, commit, policy.checks, "init")

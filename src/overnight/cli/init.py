@@ -78,7 +78,7 @@ def _try(found: Found, policy: Policy) -> None:
 
     note("Running the checks once, each in a box, on the commit checked out ...")
     try:
-        results = asyncio.run(try_checks(found.git_dir, policy))
+        results = asyncio.run(try_checks(found.path, policy))
     except (OvernightError, Held) as error:
         say(("They could not be run: ", "yellow"), str(error))
         return
@@ -86,7 +86,7 @@ def _try(found: Found, policy: Policy) -> None:
     paper.grid([_result(result) for result in results], indent=2)
     if any(not result.passed for result in results):
         paper.line(
-            "A check that fails before any work proves less: tasks are only held to what passed before. Mend it, or "
+            "A check that fails before any work proves nothing, and where none passes, nothing lands. Mend it, or "
             "take it out of the file."
         )
     paper.print()

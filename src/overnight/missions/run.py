@@ -115,7 +115,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     until: float | None = None
     #: Tool calls that the guard refused: (tool, what, reason).
     denied: tuple[tuple[str, str, str], ...] = ()
-    calls: int = 0
+    #: Tool calls that the guard was asked about; None for an agent that has no hooks, or where nobody counted.
+    calls: int | None = None
     started: float = 0.0
     ended: float = 0.0
 

@@ -58,6 +58,7 @@ class Keeper:
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
         self._started = self._alive_at = time.time()
         self._turns = 0
+        self._hooked = False
         self._read = 0
         self._rest = b""
 
@@ -84,6 +85,7 @@ class Keeper:
             ports=Ports(hooks=hooks, model=model, proxy=proxy), token=f"overnight-{secrets.token_urlsafe(24)}",
         )  # fmt: skip
         launch = self.agent.launch(self.spec, place)
+        self._hooked = launch.hooked
         self._write_given(place, launch)
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         try:
@@ -112,6 +114,7 @@ class Keeper:
         facts = {
             "argv": launch.argv,
             "environment": sorted([*launch.env, *launch.passed]),
+            "hooked": launch.hooked,
             "version": launch.version,
             "model": self.spec.model,
             "route": launch.route.kind,
@@ -246,7 +249,7 @@ class Keeper:
 
     def _finish(self, outcome: RunOutcome) -> RunOutcome:
         final = msgspec.structs.replace(
-            outcome, run=self.spec.id, denied=tuple(self._hooks.denied), calls=self._hooks.calls,
+            outcome, run=self.spec.id, denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(),
         )  # fmt: skip
         self.log.write("ended", end=final.end, why=final.why, failure=final.failure)
