@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from overnight.guard.content import has_secret
 from overnight.guard.effects import AnyEffect
-from overnight.guard.envelope import Malformed, check
+from overnight.guard.envelope import SIZE, Malformed, check
 from overnight.guard.judgement import Finding, denied
 from overnight.guard.ledger import Ledger
 from overnight.guard.machine import Machine
@@ -58,7 +58,7 @@ def assess(call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger
     rules = Rules(policy, Files(policy, bounds, world))
     findings += [finding for effect in machine.effects if (finding := rules.judge(effect)) is not None]
     command = call.input.get("command")
-    if isinstance(command, str) and has_secret(command):
+    if isinstance(command, str) and len(command) <= SIZE and has_secret(command):
         findings.append(denied("content.secret", "the command holds a credential in the clear", ()))
     return _concluded(findings, machine, ledger)
 

@@ -63,7 +63,8 @@ def _variable(run: Run, name: str, value: Text) -> None:
 
 def _git(run: Run, name: str, value: Text) -> None:
     sub = next((word for word in run.args if not word.startswith("-")), "")
-    if name in ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_SSH_VARIANT") and sub in _REMOTE:
+    remote = sub in _REMOTE or any(word.startswith("--remote") for word in run.args)
+    if name in ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_SSH_VARIANT") and remote:
         run.emit(GitLocal(verb="config-exec", detail=name, words=run.words))
         _code(run, value, name)
     elif name == "GIT_EXTERNAL_DIFF" and sub in ("diff", "show", "log", "format-patch"):

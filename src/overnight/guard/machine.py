@@ -19,7 +19,9 @@ from overnight.guard.world import Bounds, World
 #: Commands that one call may make the guard look at, wrappers and loops included.
 STEPS = 3000
 #: Wrappers within wrappers.
-DEPTH = 40
+DEPTH = 30
+#: Characters of code that one call may make the guard parse, wrappers included.
+CHARACTERS = 600_000
 _HARMLESS_DEV = re.compile(r"/dev/(?:fd/|pts/|std)")
 
 
@@ -34,6 +36,7 @@ class Machine:
         self._seen: set[AnyEffect] = set()
         self._secrets = SECRETS + secrets
         self.steps = 0
+        self.characters = 0
         self.depth = 0
         self.fresh = 0
         #: Folders that something from elsewhere was unpacked into -> its taint.
@@ -58,6 +61,12 @@ class Machine:
         self.steps += 1
         if self.steps > STEPS:
             raise SyntaxProblem("the command does more than can be checked")
+
+    def parsing(self, text: str) -> None:
+        """Spend budget for a text about to be parsed. Raises SyntaxProblem when none is left."""
+        self.characters += len(text)
+        if self.characters > CHARACTERS:
+            raise SyntaxProblem("the command holds more code than can be checked")
 
     def number(self) -> int:
         """A number that was not given yet, for made-up names."""

@@ -256,7 +256,7 @@ class Rules:
             return by_policy(
                 self.policy.secret_reads, "infra.secret", f"a secret would be read from {effect.service}", effect.words
             )
-        if effect.verb in ("destroy", "publish", "apply-unasked"):
+        if effect.verb in ("destroy", "publish", "apply-unasked", "shell"):
             return by_policy(
                 infra.destroy,
                 f"infra.{effect.verb}",

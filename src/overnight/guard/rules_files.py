@@ -190,7 +190,10 @@ class Files:
                     and matches(f"{folder}/{name}", self.secrets)
                 ):
                     return True
-            inner = folder.replace(STAR, ".ssh").replace(QUESTION, "s")
+            inner = "/".join(
+                part if part.strip("".join(_WILD)) == "" else part.replace(STAR, ".ssh").replace(QUESTION, "s")
+                for part in folder.split("/")
+            )
             return folder.endswith(("/.ssh", "/.aws", "/.gnupg")) or (
                 folder != inner and matches(f"{inner}/id_rsa", ("**/.ssh/**",))
             )

@@ -11,7 +11,7 @@ from overnight.guard.syntax import Arith, ArrayLit, Lit, Param, Part, Proc, Scri
 #: How deep substitutions, groups and quotes may nest.
 DEPTH = 64
 #: Words and commands that one text may have.
-STEPS = 6000
+STEPS = 2500
 
 _PLAIN = re.compile(r"[^\s;&|<>()$`\"'\\{}#!]+")
 _IN_DOUBLE = re.compile(r'[^"$`\\]+')
@@ -285,6 +285,7 @@ class Scanner:
     def dollar(self, parts: list[Part], *, quoted: bool) -> None:
         """An expansion, or a plain dollar."""
         self.at += 1
+        self.step()
         self.continue_lines()
         char = self.char()
         if char == "(":
@@ -345,7 +346,7 @@ class Scanner:
                 self.depth -= 1
                 return Word(tuple(parts))
             level += 1 if char in "([" else -1 if char in ")]" else 0
-            if level < 0:
+            if level < 0 or level > DEPTH:
                 raise SyntaxProblem("an arithmetic expression is not balanced")
             if char in "$`\\":
                 self._soft(char, parts, _IN_HERE, '"')

@@ -211,6 +211,8 @@ def kubernetes(run: Run) -> Text | None:
     )
     if verb == "exec" or (verb == "run" and "--" in run.args):
         inner = run.args[run.args.index(Text("--")) + 1 :] if "--" in run.args else words[2:]
+        if len(inner) == 1 and inner[0].rpartition("/")[2] in ("sh", "bash", "ash", "zsh"):
+            run.emit(Infra(service=run.name, verb="shell", detail=str(verb), words=run.words))
         state = run.state.copy()
         run.emit(Infra(service=run.name, verb="change", detail=str(verb), words=run.words))
         if inner:

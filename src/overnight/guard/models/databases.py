@@ -32,6 +32,7 @@ _VALUED = {
 
 def statements(run: Run, text: str) -> None:
     """Emit what SQL (or another database's commands) would do."""
+    run.m.parsing(text)
     for found in _SHELL.finditer(text):
         code = found.group(1) or found.group(2) or found.group(3) or found.group(4)
         run.shell(Text(code or HOLE), run.name)

@@ -245,6 +245,27 @@ def split(run: Run) -> Text | None:
     return Text("")
 
 
+@model(
+    "objcopy", "strip", "upx", "patchelf", "install_name_tool", "chrpath", "elfedit", "prelink", "jarsigner", "gpgsplit"
+)
+def binaries(run: Run) -> Text | None:
+    """A binary is changed in place, or written elsewhere with `-o`."""
+    found = options(
+        run.args, valued=("-o", "--output", "--set-rpath", "--set-interpreter", "-O", "-I", "-j", "-R", "--add-section")
+    )
+    for name in found.all("-o", "--output") or found.operands[-1:]:
+        run.write(name)
+    for name in found.operands[:1]:
+        run.read(name)
+    return Text("")
+
+
+@model("lvm", "git-shell")
+def multicall(run: Run) -> Text | None:
+    """A program of many names."""
+    return run.exec(run.args) if run.args and not run.args[0].startswith("-") else Text(HOLE)
+
+
 @model("rename", "prename", "mmv", "detox")
 def rename(run: Run) -> Text | None:
     """Many files get other names by a perl expression."""

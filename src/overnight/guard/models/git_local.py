@@ -72,7 +72,8 @@ def _checkout(run: Run, args: list[Text]) -> Text | None:
     elif found.has("--pathspec-from-file") or paths or found.has("--ours", "--theirs", "-p", "--patch"):
         _lost(run, "discard", "checkout of paths")
     elif not creates and not found.has("-t", "--track"):
-        spare = 1 if found.has("--recurse-submodules") else 0
+        modes = ("on-demand", "checkout", "yes", "no", "true", "false")
+        spare = 1 if found.has("--recurse-submodules") and found.operands[:1] and found.operands[0] in modes else 0
         operands = found.operands
         if len(operands) > 1 + spare or any(
             word in (".", "./", ":/") or word.startswith((":(", "*")) for word in operands
@@ -410,7 +411,7 @@ def _read_tree(run: Run, args: list[Text]) -> Text | None:
 
 LOCAL_VERBS: dict[str, Verb] = {
     "reset": _reset, "checkout": _checkout, "restore": _restore, "switch": _switch, "clean": _clean, "branch": _branch, "tag": _tag,
-    "stash": _stash, "rm": _rm, "worktree": _worktree, "merge": _abort, "rebase": _abort, "cherry-pick": _abort, "revert": _abort,
+    "stash": _stash, "rm": _rm, "worktree": _worktree, "mv": _mv, "credential": _credential, "credential-store": _credential, "credential-cache": _credential, "merge": _abort, "rebase": _abort, "cherry-pick": _abort, "revert": _abort,
     "am": _abort, "commit": _commit, "reflog": _reflog, "gc": _prune, "prune": _prune, "repack": lambda run, args: None,
     "filter-branch": _rewrites, "filter-repo": _rewrites, "update-ref": _rewrites, "replace": _rewrites, "config": _config,
     "submodule": _submodule, "bisect": _bisect, "diff": _output, "log": _output, "show": _output, "archive": _output,

@@ -92,7 +92,7 @@ def _separated(args: list[Text], codes: tuple[str, ...], language: str) -> list[
     """Perl's and Ruby's `-pi.bak -e`: a suffix is no cluster."""
     out: list[Text] = []
     for word in args:
-        match = re.fullmatch(r"-([a-zA-Z]*?)i([.~]\S*)?([a-zA-Z]*)", word) if language in ("perl", "ruby") else None
+        match = re.fullmatch(r"-([pnlawF0s]*)i([.~]\S*)?([pnlaweE0s]*)", word) if language in ("perl", "ruby") else None
         if match and not word.startswith("-I"):
             out += [Text("-" + letter) for letter in match.group(1) + "i" + match.group(3)]
         elif language == "node" and re.fullmatch(r"-pe", word):
@@ -186,6 +186,7 @@ def javascript_runtime(run: Run) -> Text | None:
         "pm",
         "link",
     ):
+        touched(run, run.args)
         return manager(run)
     touched(run, [word for word in args if not word.startswith("-")])
     return Text(HOLE, run.taint)

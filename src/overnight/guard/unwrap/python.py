@@ -43,6 +43,7 @@ def python_effects(run: Run, source: Text, language: str = "python") -> None:
     if source.strip() == HOLE:
         run.unverifiable("the python code is not known")
         return
+    run.m.parsing(source)
     try:
         tree = ast.parse(source.replace(HOLE, "_unknown_"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -114,6 +114,10 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     if source.strip() == HOLE:
         run.unverifiable(f"the {language} code is not known")
         return
+    if len(source) > 60_000:
+        run.unverifiable(f"the {language} code is longer than can be checked")
+        return
+    run.m.parsing(source)
     text = folded(source, run.m.bounds.home)
     texts = literals(text)
     for quoted in re.findall(r"`([^`]*)`", text) + re.findall(r"(?:%x|qx)[{(\[|/!]([^})\]|/!]*)", text):
