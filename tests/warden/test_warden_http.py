@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import Any
 
 import h11
@@ -434,3 +435,20 @@ def test_a_tunnel_carries_what_came_early_and_what_comes_later() -> None:
 
     head, rest = wire.run(story())
     assert (head.startswith(b"HTTP/1.1 200"), b"transfer-encoding" in head.lower(), rest) == (True, False, b"\xffLATER")
+
+
+def test_small_pieces_are_not_held_back() -> None:
+    """Each connection sends at once (TCP_NODELAY), wherever its listener was made: a held piece costs 40 ms."""
+
+    async def story() -> int:
+        seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def handler(request: Request, exchange: Exchange) -> None:
+            _, _, writer = await exchange.tunnel()
+            seen.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        async with wire.served(handler) as (port, _):
+            await wire.say(port, b"CONNECT h:443 HTTP/1.1\r\nhost: h\r\n\r\n")
+        return await seen
+
+    assert wire.run(story()) == 1

@@ -108,9 +108,11 @@ class Exchange:
 
     async def reply(self, response: Response) -> None:
         """A whole answer."""
-        await self.start(response.status, [*response.headers, (b"content-length", b"%d" % len(response.body))])
-        await self.send(response.body)
-        await self.finish()
+        headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+        body = b"" if self._request.method == "HEAD" else response.body
+        await self._link.send(
+            h11.Response(status_code=response.status, headers=headers), h11.Data(data=body), h11.EndOfMessage()
+        )
 
     async def cut(self) -> None:
         """End the connection within the answer, so that the client knows that it is not whole."""
@@ -168,6 +170,9 @@ class Server:
         if self._server is None:  # accepted just before the end
             writer.transport.abort()
             return
+        # asyncio does this only for sockets that were made with TCP's protocol number, and ours come from elsewhere.
+        with contextlib.suppress(OSError):  # the client may have gone already
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         crowded = len(self._links) >= self.limits.connections
         link = asyncio.ensure_future(_refuse(writer) if crowded else _Link(self, reader, writer).converse())
         self._links.add(link)
@@ -244,10 +249,9 @@ class _Link:
             self._release()
             await close_stream(self.writer, now=now)
 
-    async def send(self, event: h11.Event) -> None:
-        """Send and wait until the client takes it. Raises OSError, TimeoutError."""
-        data = self.http.send(event)
-        if data:
+    async def send(self, *events: h11.Event) -> None:
+        """Send as one piece and wait until the client takes it. Raises OSError, TimeoutError."""
+        if data := b"".join(self.http.send(event) or b"" for event in events):
             async with asyncio.timeout(self._limits.stall_s):
                 self.writer.write(data)
                 await self.writer.drain()
@@ -346,8 +350,8 @@ class _Link:
         body = b'{"error":"the request was refused"}'
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         with contextlib.suppress(OSError, h11.LocalProtocolError):
-            await self.send(h11.Response(status_code=status, headers=[*headers, (b"connection", b"close")]))
-            await self.send(h11.Data(data=body))
+            head = h11.Response(status_code=status, headers=[*headers, (b"connection", b"close")])
+            await self.send(head, h11.Data(data=body))
             self.writer.write_eof()
             async with asyncio.timeout(_CLOSE_S):
                 # Closing over what is still being sent would take the answer away from the client.
