@@ -13,12 +13,15 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from msgspec import MsgspecError, Struct
+from msgspec import MsgspecError
 
 from overnight.durable import pools
+from overnight.durable.endings import Cancelled, Finish, Lost, Park
 from overnight.durable.returned import returns
 from overnight.missions.codec import decode, encode
 from overnight.missions.hold import Held, Hold, HoldReason
+
+__all__ = ["RELEASE", "Cancelled", "Finish", "Lost", "Park", "Story", "paused"]
 
 if TYPE_CHECKING:
     from overnight.durable.engine import Engine
@@ -28,40 +31,6 @@ RELEASE = "release "
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-class Finish(Struct, frozen=True):
-    """What a flow returns: its last phase, why, and a value to keep."""
-
-    phase: str
-    why: str
-    value: Any
-
-
-class Cancelled(Exception):
-    """Raised once at a step that would have run, when the task was cancelled. Clean up in `except`, by steps."""
-
-
-class Park(BaseException):
-    """Ends the coroutine of a task that now waits in the journal."""
-
-    def __init__(
-        self,
-        wait_for: str,
-        *,
-        until: float | None = None,
-        hold: Hold | None = None,
-        need: tuple[str, str] | None = None,
-        came: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """came is asked while the park is committed: whether what is waited for is there by now."""
-        self.wait_for, self.until, self.hold, self.need, self.came = wait_for, until, hold, need, came
-        super().__init__(wait_for)
-
-
-class Lost(BaseException):
-    """The journal failed under a flow, its error is the cause. Not an Exception: no flow may take it for a failed
-    step and go another way."""
 
 
 class Story:
