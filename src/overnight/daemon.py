@@ -16,6 +16,7 @@ from typing import Any
 
 from overnight import __version__
 from overnight.config import Settings
+from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.engine import Engine, Flow
 from overnight.durable.journal import Journal, Observer
@@ -122,24 +123,26 @@ class Life:
 
 
 def detach(home: Path) -> int:
-    """Start a daemon that outlives this terminal; its pid once it answers. Raises what kept it from starting."""
-    import subprocess
-
-    from overnight.durable.client import Client
-
+    """Start a daemon that outlives this terminal; its pid once it answers. Raises DaemonUnreachable with its last words."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = home / "daemon.log"
-    with log.open("ab") as out:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "overnight", "up", "--plain"], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            start_new_session=True, env={**os.environ, "OVERNIGHT_HOME": str(home)},
-        )  # fmt: skip
+    child = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "overnight", "up", "--plain"],
+        {**os.environ, "OVERNIGHT_HOME": str(home)},
+        setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
     until = time.monotonic() + STARTS_WITHIN_S
     while time.monotonic() < until:
         if (state := Client(home).running()) is not None:
             return int(state["pid"])
-        if child.poll() is not None:
-            tail = log.read_text(errors="replace").strip().splitlines()
-            raise DaemonUnreachable(path=f"{home / NAME}: it ended at once: {tail[-1] if tail else 'it said nothing'}")
+        if os.waitpid(child, os.WNOHANG)[0]:
+            said = log.read_text(errors="replace").strip().splitlines()
+            raise DaemonUnreachable(path=f"{home / NAME}: it ended at once: {said[-1] if said else 'it said nothing'}")
         time.sleep(0.02)
     raise DaemonUnreachable(path=home / NAME)
