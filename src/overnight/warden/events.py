@@ -232,15 +232,11 @@ class EventLog:
         self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
         _keep_name(path.parent)
 
-    def write(self, event: Event | str, *, sync: bool = False, **data: Any) -> None:  # noqa: ARG002
+    def write(self, event: Event) -> None:
         """Append. Raises OSError when it can't be written whole, or when the log is full (EFBIG).
 
         A durable event waits for the disk, and with it everything else in this process: nothing may overtake it.
         """
-        if isinstance(event, str):  # the keeper's way until it writes events
-            given = {"kind": event, **{("event" if key == "does" else key): value for key, value in data.items()}}
-            self.write(msgspec.convert(msgspec.to_builtins(given), AnyEvent))
-            return
         if self._size > self._most and not event.last_words:
             raise OSError(errno.EFBIG, "the run's record is full")
         line = _ENCODER.encode(_fit(event, self._seq + 1)) + b"\n"

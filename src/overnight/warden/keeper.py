@@ -9,26 +9,26 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from overnight.errors import Unavailable
+from overnight.errors import BadInput, Unavailable
 from overnight.guard.verdict import Call, Verdict
 from overnight.missions.codec import encode
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
 from overnight.warden.egress import Egress
-from overnight.warden.events import EventLog
+from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping
 from overnight.warden.gateway import Gateway
-from overnight.warden.hooks import Hooks
+from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
 
 #: How often the agent's output is looked at. Hooks and model traffic are seen at once.
 LOOK_EVERY_S = 0.2
 #: Between asking the agent to end and killing its box.
 GRACE_S = 0.5
+_NO_RECORD = "what it does can't be put on record"
 
 
 class Keeper:
@@ -64,11 +64,13 @@ class Keeper:
 
     async def keep(self) -> RunOutcome:
         """Run to the end, whatever it is. Never raises for what agents, boxes and models do."""
-        self.log.write("started", run=self.spec.id, agent=self.spec.agent)
         try:
+            self.log.write(Started(run=self.spec.id, agent=self.spec.agent))
             return self._finish(await self._run())
-        except Unavailable as error:
+        except (Unavailable, BadInput) as error:
             return self._finish(self._outcome(End.FAILED, FailureClass.LAUNCH, str(error)))
+        except OSError as error:
+            return self._finish(self._outcome(End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}"))
         finally:
             for server in self._servers:
                 await server.close()
@@ -90,9 +92,8 @@ class Keeper:
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         try:
             await self._serve(process, launch, place)
-            self.log.write(
-                "launched", agent=self.agent.name, version=launch.version, route=launch.route.kind, box=self.box.level
-            )
+            route, box = launch.route.kind, self.box.level
+            self.log.write(Launched(agent=self.agent.name, version=launch.version, route=route, box=box))
             watch = asyncio.create_task(self._watch(process))
             code = await process.wait()
             self._asked_to_stop.set()
@@ -156,7 +157,7 @@ class Keeper:
         """The three listeners inside the box's network. What the route does not need answers nothing."""
         route = launch.route
         model, hooks, proxy = process.listeners
-        self._servers.append(await serve(hooks, self._hooks.handle))
+        self._servers.append(await serve(hooks, self._hooks.handle, HOOK_LIMITS))
         if route.kind == "gateway":
             key = self._environ.get(route.key_variable, "")
             self._servers.append(await serve(model, Gateway(route, place.token, key, self._record).handle))
@@ -168,39 +169,47 @@ class Keeper:
         else:
             proxy.close()
 
-    def _record(self, kind: str, *, sync: bool = False, **data: Any) -> None:
+    def _record(self, event: Event) -> None:
         """Hooks and model traffic are signs of life, and they are on record before they take effect."""
         self._alive_at = time.time()
-        self.log.write(kind, sync=sync, **data)
+        self.log.write(event)
 
     # -- watching -------------------------------------------------------------------------------------------
 
     async def _watch(self, process: BoxedProcess) -> None:
         """Look at the output and at the limits until the agent ends or has to be ended."""
+        try:
+            await self._look(process)
+        except OSError as error:  # what can't be put on record does not go on
+            await self._end(process, End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}")
+
+    async def _look(self, process: BoxedProcess) -> None:
         while not self._asked_to_stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._asked_to_stop.wait(), LOOK_EVERY_S)
             self._catch_up()
             if (reason := self._over_limit()) is not None:
-                await self._end(process, End.STOPPED_BY_LIMIT, FailureClass.STUCK, reason)
+                self.log.write(Limit(limit=reason[0], why=reason[1]))
+                await self._end(process, End.STOPPED_BY_LIMIT, FailureClass.STUCK, reason[1])
                 return
         if (self.folder / "stop").exists():
             await self._end(process, End.STOPPED, None, self._stop_reason())
 
-    def _over_limit(self) -> str | None:
+    def _over_limit(self) -> tuple[str, str] | None:
         limits, now = self.spec.limits, time.time()
         if now - self._started > limits.wall:
-            return f"it ran longer than {show_duration(limits.wall)}"
+            return "wall", f"it ran longer than {show_duration(limits.wall)}"
         if now - self._alive_at > limits.silence:
-            return f"nothing was heard of it for {show_duration(limits.silence)}"
+            return "silence", f"nothing was heard of it for {show_duration(limits.silence)}"
         if self._turns > limits.turns:
-            return f"it took more than {limits.turns} turns"
+            return "turns", f"it took more than {limits.turns} turns"
         return None
 
     async def _end(self, process: BoxedProcess, end: End, failure: FailureClass | None, why: str) -> None:
         """A clean end: asked first, then killed with everything it started."""
         self._ended_by = (end, failure, why)
-        self.log.write("stopping", why=why)
+        with contextlib.suppress(OSError):
+            self.log.write(Stopping(why=why))
         await process.signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), GRACE_S)
@@ -221,8 +230,9 @@ class Keeper:
         for event in self.agent.read(line):
             self._turns += event.turn
             if event.kind != "noise":
-                data = msgspec.structs.asdict(event)
-                self.log.write("agent", does=data.pop("kind"), **{k: v for k, v in data.items() if v})
+                said = msgspec.structs.asdict(event)
+                del said["turn"]
+                self.log.write(AgentSaid(event=said.pop("kind"), **said))
 
     # -- ending ---------------------------------------------------------------------------------------------
 
@@ -252,5 +262,6 @@ class Keeper:
             outcome, run=self.spec.id, denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(),
         )  # fmt: skip
-        self.log.write("ended", end=final.end, why=final.why, failure=final.failure)
+        with contextlib.suppress(OSError):  # the outcome itself says it too
+            self.log.write(Ended(end=final.end, why=final.why, failure=final.failure))
         return final
