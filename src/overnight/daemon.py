@@ -23,7 +23,7 @@ from overnight.durable.journal import Journal, Observer
 from overnight.durable.pools import Pool
 from overnight.durable.retention import sweep
 from overnight.durable.wire import NAME, Server
-from overnight.errors import DaemonUnreachable
+from overnight.errors import DaemonUnreachable, StateNotWritable
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.ports import House
@@ -49,35 +49,47 @@ async def serve(settings: Settings, home: Path, ready: Callable[[], None], obser
         loop.add_signal_handler(number, down.set)
     try:
         house = house_for(settings, home, observer)
-        while not down.is_set():
-            await _drive(settings, home, house, down, ready, observer)
+        journal = Journal(home, observer=observer)  # what keeps it from starting is for the person who starts it
+        while True:
+            await _drive(settings, journal, house, down, ready)
+            if down.is_set():
+                return
+            journal = await _open_again(home, observer, down)
+            if journal is None:
+                return
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
 
-async def _drive(
-    settings: Settings,
-    home: Path,
-    house: House,
-    down: asyncio.Event,
-    ready: Callable[[], None],
-    observer: Observer | None,
-) -> None:
-    """One journal from open to close. A journal that breaks in between is opened anew by the caller."""
-    journal = Journal(home, observer=observer)
-    try:
-        with journal.tx("daemon up"):
-            journal.tell("daemon.up", version=__version__, pid=os.getpid())
-        shutil.rmtree(home / "scratch", ignore_errors=True)
-        life = Life(journal, house, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
-        await life.run(ready, settings.keep.days * DAY_S)
-    except sqlite3.Error as error:
-        print(f"overnight: the journal can't be written: {error}; trying again", file=sys.stderr)
+async def _open_again(home: Path, observer: Observer | None, down: asyncio.Event) -> Journal | None:
+    """The journal, as soon as its disk takes it again; None when the daemon is asked to end before."""
+    while not down.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(down.wait(), JOURNAL_RETRY_S)
+        with contextlib.suppress(StateNotWritable):
+            return Journal(home, observer=observer)
+    return None
+
+
+async def _drive(
+    settings: Settings, journal: Journal, house: House, down: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """One open journal, until the end or until it breaks; it is closed then."""
+    try:
+        journal.tell("daemon.up", version=__version__, pid=os.getpid())
+        shutil.rmtree(journal.home / "scratch", ignore_errors=True)
+        life = Life(journal, house, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
+        await life.run(ready, settings.keep.days * DAY_S)
+    except (sqlite3.Error, StateNotWritable) as error:
+        _say(f"the journal can't be written: {error}; trying again, runs under way go on")
     finally:
         journal.close()
+
+
+def _say(text: str) -> None:
+    """Into the daemon's log."""
+    print(f"overnight: {text}", file=sys.stderr)
 
 
 class Life:
@@ -109,8 +121,11 @@ class Life:
 
     async def _sweep_daily(self, keep_s: float) -> None:
         while True:
-            for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
-                shutil.rmtree(self._journal.home / "runs" / task, ignore_errors=True)
+            try:
+                for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
+                    shutil.rmtree(self._journal.home / "runs" / task, ignore_errors=True)
+            except (OSError, sqlite3.Error) as error:  # housekeeping is no reason to stop working
+                _say(f"what ended long ago could not be swept: {error}")
             await asyncio.sleep(DAY_S)
 
     def _call(self, verb: str, arguments: dict[str, Any]) -> Any:
