@@ -203,7 +203,7 @@ def set_(run: Run) -> Text:
     """`set -- words` gives the positional parameters."""
     args = run.args
     if "--" in args:
-        run.state.positional = args[args.index("--") + 1 :]
+        run.state.positional = args[args.index(Text("--")) + 1 :]
     elif args and not args[0].startswith(("-", "+")):
         run.state.positional = args
     return Text("") if args else Text(HOLE, SECRET)
@@ -231,13 +231,13 @@ def read(run: Run) -> Text:
         run.state.arrays[array] = {str(i): Text(word, text.taint) for i, word in enumerate(lines[0].split())}
         return Text("")
     split = run.state.get("IFS")[0]
-    values: dict[str, Values] = {name: () for name in names}
+    values: dict[str, Values] = dict.fromkeys(names, ())
     for line in lines[:8] if len(lines) <= 8 else [HOLE]:
         words = (
             (line.split(None, len(names) - 1) if not split.strip() else re.split("[" + re.escape(split) + "]", line))
             if HOLE not in line
             else []
-        )  # noqa: E501
+        )
         for place, name in enumerate(names):
             word = HOLE if HOLE in line else words[place] if place < len(words) else ""
             if len(names) == 1 and HOLE not in line:

@@ -32,6 +32,12 @@ _KEY = re.compile(
 )
 
 
+class _Manifest(msgspec.Struct):
+    """The part of package.json that runs."""
+
+    scripts: dict[str, str] = {}
+
+
 def has_secret(text: str) -> bool:
     """True when the text holds what looks like a live credential."""
     return bool(_KEY.search(text))
@@ -47,17 +53,17 @@ def runnable(path: str, text: str) -> list[tuple[str, str]]:
     return []
 
 
-def _package_scripts(text: str) -> list[tuple[str, str]]:
+def manifest_scripts(text: str) -> dict[str, str] | None:
+    """The scripts of a package.json, or None when it can't be read."""
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return []
-    scripts = found.get("scripts") if isinstance(found, dict) else None
-    if not isinstance(scripts, dict):
-        return []
-    return [
-        (f"package.json {name}", code) for name, code in scripts.items() if isinstance(code, str) and name in _LIFECYCLE
-    ]
+        return msgspec.json.decode(str(text), type=_Manifest).scripts
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return None
+
+
+def _package_scripts(text: str) -> list[tuple[str, str]]:
+    scripts = manifest_scripts(text) or {}
+    return [(f"package.json {name}", code) for name, code in scripts.items() if name in _LIFECYCLE]
 
 
 def hidden_danger(effect: Write, bounds: Bounds, policy: GuardPolicy) -> Finding | None:

@@ -9,7 +9,7 @@ from overnight.guard.effects import AnyEffect
 from overnight.guard.envelope import SIZE, Malformed, check
 from overnight.guard.judgement import Finding, denied
 from overnight.guard.ledger import Ledger
-from overnight.guard.machine import Machine
+from overnight.guard.machine import Budget, Machine
 from overnight.guard.policy import GuardPolicy
 from overnight.guard.rules import Rules
 from overnight.guard.rules_files import Files
@@ -41,9 +41,11 @@ def decide(call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger
     return assess(call, policy, bounds, world, ledger).verdict
 
 
-def assess(call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger: Ledger) -> Assessment:
+def assess(
+    call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger: Ledger, budget: Budget | None = None
+) -> Assessment:
     """The verdict on one tool call, its effects, and the ledger as it is afterwards."""
-    machine = Machine(bounds, world, ledger, policy.secrets)
+    machine = Machine(bounds, world, ledger, policy.secrets, budget)
     findings: list[Finding] = []
     try:
         check(call.input, code=fields(call.tool))
@@ -55,6 +57,9 @@ def assess(call: Call, policy: GuardPolicy, bounds: Bounds, world: World, ledger
     except (SyntaxProblem, RecursionError) as problem:
         reason = str(problem) if isinstance(problem, SyntaxProblem) else "it nests deeper than can be checked"
         findings.append(denied("unverifiable", reason, ()))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as fault:
+        # A model that stumbles must not open the door: what it did not finish reading is denied.
+        findings.append(denied("guard.fault", f"the guard could not read this ({type(fault).__name__})", ()))
     rules = Rules(policy, Files(policy, bounds, world))
     findings += [finding for effect in machine.effects if (finding := rules.judge(effect)) is not None]
     command = call.input.get("command")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from overnight.guard import builtins, models, unwrap  # noqa: F401 - importing registers their models
+from overnight.guard import builtins, models, unwrap
 from overnight.guard.effects import Exec, Unverifiable
 from overnight.guard.loaders import environment
-from overnight.guard.machine import DEPTH, MODELS, Model, Run
+from overnight.guard.machine import MODELS, Model, Run
 from overnight.guard.models.unknown import unknown
 from overnight.guard.scanner import SyntaxProblem
-from overnight.guard.text import HOLE, NETWORK, RESERVED, STAR, Text
+from overnight.guard.text import HOLE, RESERVED, STAR, Text
 
 if TYPE_CHECKING:
     from overnight.guard.interpret import Interpreter
 
+#: Importing these registers their models.
+ROOMS = (builtins, models, unwrap)
 _VERSIONED = re.compile(r"(python|pypy|ruby|perl|node|lua|php|pip|gcc|clang|g\+\+|java|bash|git)[-.\d]*\d\Z")
 #: Words of SQL that are programs in lower case too.
 _SQL = frozenset({"TRUNCATE", "DROP", "DELETE", "SELECT", "INSERT", "UPDATE"})
@@ -28,7 +30,7 @@ def dispatch(run: Run, interpreter: Interpreter) -> Text:
     m.step()
     m.depth += 1
     try:
-        if m.depth > DEPTH:
+        if m.depth > m.budget.depth:
             raise SyntaxProblem("wrappers nest deeper than can be checked")
         return _dispatch(run, interpreter)
     finally:
@@ -51,16 +53,13 @@ def _dispatch(run: Run, interpreter: Interpreter) -> Text:
         alias = state.aliases[head]
         inner = state.copy()
         del inner.aliases[head]
-        m_out = run.m.code(Text(alias + " " + " ".join(words), alias.taint), inner, "alias")
-        return m_out
+        return run.m.code(Text(alias + " " + " ".join(words), alias.taint), inner, "alias")
     name = run.name
     if run.state.exported:
         environment(run)
     found = find(name)
-    if found is None:
-        return unknown(run)
-    out = found(run)
-    return out if out is not None else Text(HOLE, run.taint & ~NETWORK if name in ("true",) else run.taint)
+    out = found(run) if found is not None else unknown(run)
+    return out if out is not None else Text(HOLE, run.taint)
 
 
 def find(name: str) -> Model | None:
@@ -86,16 +85,19 @@ def _unknown_head(run: Run) -> None:
 
 def _call(run: Run, interpreter: Interpreter) -> Text:
     state, name = run.state, str(run.argv[0])
-    if name in state.calling:
+    bodies = tuple(body for body in state.funcs[name] if not any(body is running for running in state.calling))
+    if len(bodies) < len(state.funcs[name]):
+        # A function that calls itself; one that merely gives its name to another body is looked into.
         if state.background:
             run.emit(Exec(program=name, kind="fork-bomb", words=run.words))
-        return Text(HOLE)
+        if not bodies:
+            return Text(HOLE)
     before, calling = state.positional, state.calling
-    state.positional, state.calling = run.args, (*calling, name)
+    state.positional, state.calling = run.args, (*calling, *bodies)
     given, state.stdin = state.stdin, run.stdin
     outer, state.locals = state.locals, set[str]()
     variables = dict(state.vars)
-    outs = [interpreter.command(body, state) for body in state.funcs[name]]
+    outs = [interpreter.command(body, state) for body in bodies]
     for local in state.locals:
         if local in variables:
             state.vars[local] = variables[local]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -36,7 +36,7 @@ def decode(body: bytes) -> dict[str, Any]:
         raise Malformed(f"the request is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise Malformed("the request is not a JSON object")
-    return found
+    return cast("dict[str, Any]", found)
 
 
 def check(given: Mapping[str, Any], *, code: tuple[str, ...] = ()) -> None:
@@ -61,6 +61,6 @@ def check(given: Mapping[str, Any], *, code: tuple[str, ...] = ()) -> None:
             if strict and _ESC in value:
                 raise Malformed("the request holds an escape character")
         elif isinstance(value, dict):
-            stack += [(inner, depth + 1, strict) for inner in value.values()]
+            stack += [(inner, depth + 1, strict) for inner in cast("dict[str, Any]", value).values()]
         elif isinstance(value, list | tuple):
-            stack += [(inner, depth + 1, strict) for inner in value]
+            stack += [(inner, depth + 1, strict) for inner in cast("list[Any]", value)]

@@ -204,16 +204,16 @@ def _class(found: re.Match[str]) -> str:
 
 def _sum(text: str) -> str:
     total, sign, term = 0, 1, 1
-    tokens = re.findall(r"\d+|[+*-]", text)
+    pieces = re.findall(r"\d+|[+*-]", text)
     expecting = True
-    for token in tokens:
-        if token.isdigit():
-            term = min(term * int(token[:9]), 10**12) if expecting else term
+    for piece in pieces:
+        if piece.isdigit():
+            term = min(term * int(piece[:9]), 10**12) if expecting else term
             expecting = False
-        elif token == "*":
+        elif piece == "*":
             expecting = True
         else:
-            total, sign, term, expecting = total + (0 if expecting else sign * term), 1 if token == "+" else -1, 1, True
+            total, sign, term, expecting = total + (0 if expecting else sign * term), 1 if piece == "+" else -1, 1, True
     return str(total + (0 if expecting else sign * term))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from overnight.guard.dispatch import dispatch
 from overnight.guard.effects import Exec, Unverifiable
 from overnight.guard.expand import Expander
-from overnight.guard.machine import DEPTH, Machine, Run
+from overnight.guard.machine import Machine, Run
 from overnight.guard.parser import parse
 from overnight.guard.redirect import Redirects
 from overnight.guard.scanner import SyntaxProblem
@@ -69,8 +69,6 @@ class Interpreter:
         before = len(self.m.effects)
         self.m.depth += 1
         try:
-            if self.m.depth > DEPTH:
-                raise SyntaxProblem("wrappers nest deeper than can be checked")
             self.m.parsing(text)
             out = self.script(parse(text, self.m.depth // 2), state)
         except SyntaxProblem as problem:

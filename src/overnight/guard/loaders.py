@@ -44,15 +44,16 @@ def _variable(run: Run, name: str, value: Text) -> None:
     elif name == "PROMPT_COMMAND" or name.startswith("BASH_FUNC_"):
         body = value[value.find("{") :] if name.startswith("BASH_FUNC_") and "{" in value else value
         _code(run, Text(body, value.taint), name)
-    elif name == "NODE_OPTIONS" and re.search(
-        r"--(?:require|import|loader|experimental-loader|eval)|(?:^|\s)-r\b", value
-    ):
-        run.emit(Persist(kind="loader", path=name, words=words))
-    elif name in ("PERL5OPT", "RUBYOPT") and re.search(r"-[Mmr]", value):
-        run.emit(Persist(kind="loader", path=name, words=words))
     elif (
-        name in ("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
-        and "agent" in value
+        (
+            name == "NODE_OPTIONS"
+            and re.search(r"--(?:require|import|loader|experimental-loader|eval)|(?:^|\s)-r\b", value)
+        )
+        or (name in ("PERL5OPT", "RUBYOPT") and re.search(r"-[Mmr]", value))
+        or (
+            name in ("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+            and "agent" in value
+        )
     ):
         run.emit(Persist(kind="loader", path=name, words=words))
     elif run.name == "git":

@@ -6,6 +6,8 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
+
 from overnight.guard.effects import AnyEffect, Delete, Exec, Read, Unverifiable, Write
 from overnight.guard.ledger import Ledger
 from overnight.guard.paths import HARMLESS, absolute, matches, resolved
@@ -16,22 +18,30 @@ from overnight.guard.syntax import Script
 from overnight.guard.text import HOLE, INPUT, LOCAL, NETWORK, RESERVED, SECRET, Text, known, shown, taint_of
 from overnight.guard.world import Bounds, World
 
-#: Commands that one call may make the guard look at, wrappers and loops included.
-STEPS = 3000
-#: Wrappers within wrappers.
-DEPTH = 30
-#: Characters of code that one call may make the guard parse, wrappers included.
-CHARACTERS = 600_000
 _HARMLESS_DEV = re.compile(r"/dev/(?:fd/|pts/|std)")
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """How much one decision may look at. What does not fit is denied, never skipped."""
+
+    #: Commands, wrappers and loops included.
+    steps: int = 3000
+    #: Wrappers within wrappers.
+    depth: int = 30
+    #: Characters of code parsed, wrappers included.
+    characters: int = 600_000
 
 
 class Machine:
     """The state of one decision. Interpretation adds effects; nothing is ever taken away."""
 
-    def __init__(self, bounds: Bounds, world: World, ledger: Ledger, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, bounds: Bounds, world: World, ledger: Ledger, secrets: tuple[str, ...] = (), budget: Budget | None = None
+    ) -> None:
         self.bounds = bounds
         self.world = world
         self.ledger = ledger
+        self.budget = budget or Budget()
         self.effects: list[AnyEffect] = []
         self._seen: set[AnyEffect] = set()
         self._secrets = SECRETS + secrets
@@ -59,14 +69,16 @@ class Machine:
     def step(self) -> None:
         """Spend one step. Raises SyntaxProblem when none is left."""
         self.steps += 1
-        if self.steps > STEPS:
+        if self.steps > self.budget.steps:
             raise SyntaxProblem("the command does more than can be checked")
 
     def parsing(self, text: str) -> None:
         """Spend budget for a text about to be parsed. Raises SyntaxProblem when none is left."""
         self.characters += len(text)
-        if self.characters > CHARACTERS:
+        if self.characters > self.budget.characters:
             raise SyntaxProblem("the command holds more code than can be checked")
+        if self.depth > self.budget.depth:
+            raise SyntaxProblem("wrappers nest deeper than can be checked")
 
     def number(self) -> int:
         """A number that was not given yet, for made-up names."""

@@ -122,7 +122,7 @@ class Rules:
             return denied("net.reverse-shell", f"a shell would be handed to {host or 'the network'}", words)
         if effect.sends == "secret" and not _LOOPBACK.match(host):
             return denied("net.exfiltration", f"secrets would go to {host or 'the network'}", words)
-        if _LOOPBACK.match(host) and not effect.sends == "secret":
+        if _LOOPBACK.match(host) and effect.sends != "secret":
             return None
         if effect.url and not effect.url.isascii():
             return denied("net.disguised", "the address has characters that look like others", words)

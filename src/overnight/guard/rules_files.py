@@ -91,8 +91,8 @@ class Files:
 
     def write(self, effect: Write) -> Finding | None:
         """Writing is bound to the work tree and the temporary folders; some files in it are special."""
-        path, words = effect.path, effect.words
-        if path in HARMLESS or path.startswith("/dev/fd/") or path.startswith("/dev/pts/"):
+        path, _words = effect.path, effect.words
+        if path in HARMLESS or path.startswith(("/dev/fd/", "/dev/pts/")):
             return None
         if HOLE in path:
             return self._unresolved(effect)

@@ -54,10 +54,10 @@ class Scanner:
 
     def __init__(self, text: str, depth: int = 0) -> None:
         self.text = text
-        self.at = 0
+        self.at: int = 0
         self.end = len(text)
-        self.depth = depth
-        self.steps = 0
+        self.depth: int = depth
+        self.steps: int = 0
         self.script: Callable[[str], Script]
 
     # -- budget and small steps

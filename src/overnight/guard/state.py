@@ -30,9 +30,21 @@ class State:
     """Mutable; `copy` for a subshell, `merge` where two paths meet."""
 
     __slots__ = (
+        "aliases",
+        "arrays",
+        "background",
+        "calling",
+        "cwd",
+        "exported",
+        "fds",
+        "files",
+        "funcs",
         "locals",
-        "aliases", "arrays", "background", "calling", "cwd", "exported", "fds", "files", "funcs", "names", "positional",
-        "sinks", "stdin", "vars",
+        "names",
+        "positional",
+        "sinks",
+        "stdin",
+        "vars",
     )  # fmt: skip
 
     def __init__(self, cwd: str) -> None:
@@ -54,7 +66,7 @@ class State:
         self.fds: dict[str, str] = {}
         self.stdin: Text | None = None
         self.background = False
-        self.calling: tuple[str, ...] = ()
+        self.calling: tuple[Command, ...] = ()
         #: Names that the running function declared `local`.
         self.locals: set[str] = set()
 

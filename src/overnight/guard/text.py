@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 #: Text that is not known: any length, any content.
 HOLE = "\ue000"
 #: Active glob characters: `*`, `?`, `[...]`. (A quoted star is a plain one.)
@@ -27,7 +29,7 @@ class Text(str):
     __slots__ = ("taint",)
     taint: int
 
-    def __new__(cls, value: str = "", taint: int = 0) -> Text:
+    def __new__(cls, value: str = "", taint: int = 0) -> Self:
         made = super().__new__(cls, value)
         made.taint = taint
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 from overnight.guard.content import runnable
 from overnight.guard.effects import Net, Read, Unverifiable, Write
@@ -182,9 +182,10 @@ def _after(call: Call, path: str, machine: Machine) -> str | None:
     edits: Any = given.get("edits") if call.tool == "MultiEdit" else [given]
     if not isinstance(edits, list):
         return None
-    for edit in edits:
-        if not isinstance(edit, Mapping):
+    for each in cast("list[Any]", edits):
+        if not isinstance(each, Mapping):
             return None
+        edit = cast("Mapping[str, Any]", each)
         old, new = edit.get("old_string"), edit.get("new_string")
         if not isinstance(old, str) or not isinstance(new, str):
             return None

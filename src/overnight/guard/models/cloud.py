@@ -119,7 +119,7 @@ def clouds(run: Run) -> Text | None:
         if low.startswith(("list-", "show-", "get-", "describe-")):
             verb = "read"
             break
-    if words[-3:-1] == ["secrets", "versions"] or "access" in words and "secrets" in words:
+    if words[-3:-1] == ["secrets", "versions"] or ("access" in words and "secrets" in words):
         verb = "secret" if "access" in words else verb
     run.emit(Infra(service=run.name, verb=verb, detail=" ".join(words[:4]), words=run.words))
     return Text(HOLE)
@@ -139,10 +139,8 @@ def gh(run: Run) -> Text | None:
         method = (found.value("-X", "--method") or Text("")).upper()
         mutation = any("mutation" in value for value in found.all("-f", "-F", "--field", "--raw-field"))
         fields = bool(found.all("-f", "-F", "--field", "--raw-field", "--input"))
-        if (
-            method == "DELETE"
-            or mutation
-            and any(re.search(r"delete|remove", value) for value in found.all("-f", "--raw-field", "-F"))
+        if method == "DELETE" or (
+            mutation and any(re.search(r"delete|remove", value) for value in found.all("-f", "--raw-field", "-F"))
         ):
             run.emit(Infra(service="gh", verb="destroy", detail="api DELETE", words=run.words))
         elif (

@@ -6,7 +6,6 @@ import re
 
 from overnight.guard.effects import Infra, Privilege, Read, Write
 from overnight.guard.machine import Run, model
-from overnight.guard.models.asking import asks
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, Text, shown
 
@@ -223,9 +222,7 @@ def kubernetes(run: Run) -> Text | None:
         or rm
         or (verb == "replace" and found.has("--force"))
         or (verb == "scale" and "--replicas=0" in run.args)
-    ):
-        run.emit(Infra(service=run.name, verb="destroy", detail=f"{verb} {second}", words=run.words))
-    elif verb == "config" and second in ("delete-context", "delete-cluster", "delete-user", "unset"):
+    ) or (verb == "config" and second in ("delete-context", "delete-cluster", "delete-user", "unset")):
         run.emit(Infra(service=run.name, verb="destroy", detail=f"{verb} {second}", words=run.words))
     elif verb in (
         "apply",
@@ -326,14 +323,13 @@ def provisioning(run: Run) -> Text | None:
         "inspect",
         "status",
     }
-    destroying = verb in destroys or second in seconds and verb not in read_verbs
+    destroying = verb in destroys or (second in seconds and verb not in read_verbs)
     destroying = (
         destroying
         or (verb in ("apply", "up") and bool({"-destroy", "--destroy"} & flags))
-        or "-migrate-state" in flags
-        and "-force-copy" in flags
+        or ("-migrate-state" in flags and "-force-copy" in flags)
     )
-    if run.name == "consul" and verb == "leave" or (run.name == "pulumi" and verb == "cancel"):
+    if (run.name == "consul" and verb == "leave") or (run.name == "pulumi" and verb == "cancel"):
         destroying = True
     if run.name == "terraform" and verb == "workspace":
         destroying = second == "delete"

@@ -234,7 +234,7 @@ def split(run: Run) -> Text | None:
     """A file becomes many. Another program of this name drives a service."""
     from overnight.guard.models.services import service, verdict_of
 
-    if verdict_of([word for word in run.args if not word.startswith("-")][:3]) == "destroy":
+    if verdict_of([str(word) for word in run.args if not word.startswith("-")][:3]) == "destroy":
         return service(run)
     found = options(run.args, valued=("-b", "-l", "-n", "-a", "-C", "-d", "--filter", "-f", "-t"))
     for code in found.all("--filter"):

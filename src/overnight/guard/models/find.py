@@ -8,9 +8,57 @@ from overnight.guard.options import options
 from overnight.guard.text import HOLE, LOCAL, STAR, Text
 
 _ONE = frozenset(
-    "-name -iname -path -ipath -wholename -iwholename -regex -iregex -type -xtype -size -mtime -atime -ctime -mmin -amin -cmin "
-    "-newer -anewer -cnewer -user -group -uid -gid -perm -maxdepth -mindepth -links -inum -samefile -fstype -printf -lname -ilname "
-    "-regextype -used -context -newerat -newerct -newermt -newerBt -newerma -flags -Bmin -Btime -depth-n -fls -fprint -fprint0".split()
+    [
+        "-name",
+        "-iname",
+        "-path",
+        "-ipath",
+        "-wholename",
+        "-iwholename",
+        "-regex",
+        "-iregex",
+        "-type",
+        "-xtype",
+        "-size",
+        "-mtime",
+        "-atime",
+        "-ctime",
+        "-mmin",
+        "-amin",
+        "-cmin",
+        "-newer",
+        "-anewer",
+        "-cnewer",
+        "-user",
+        "-group",
+        "-uid",
+        "-gid",
+        "-perm",
+        "-maxdepth",
+        "-mindepth",
+        "-links",
+        "-inum",
+        "-samefile",
+        "-fstype",
+        "-printf",
+        "-lname",
+        "-ilname",
+        "-regextype",
+        "-used",
+        "-context",
+        "-newerat",
+        "-newerct",
+        "-newermt",
+        "-newerBt",
+        "-newerma",
+        "-flags",
+        "-Bmin",
+        "-Btime",
+        "-depth-n",
+        "-fls",
+        "-fprint",
+        "-fprint0",
+    ]
 )
 #: What a filter may leave that can be made again at any time.
 _REMADE = ("*.pyc", "*.pyo", "__pycache__", ".DS_Store", "*.o", "*.class", ".pytest_cache", ".mypy_cache", ".ruff_cache", "*~",
@@ -84,7 +132,7 @@ def _exec(run: Run, words: list[Text], roots: list[Text], names: list[str], *, h
     del here
     for root in roots:
         below = names[0].replace("*", STAR) if names else STAR
-        top = root if root in ("/", "~") or not names else root
+        top = root
         item = Text((top.rstrip("/") or "") + "/" + below)
         if words[:1] and words[0].rpartition("/")[2] in ("rm", "unlink", "shred", "rmdir"):
             if names and all(name in _REMADE for name in names):

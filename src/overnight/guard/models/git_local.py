@@ -59,13 +59,11 @@ def _checkout(run: Run, args: list[Text]) -> Text | None:
     longs = ("--force", "--ours", "--theirs", "--detach", "--track", "--no-track", "--guess", "--no-guess", "--merge", "--patch", "--quiet",
              "--progress", "--no-progress", "--recurse-submodules", "--no-recurse-submodules", "--overlay", "--no-overlay", "--overwrite-ignore",
              "--ignore-other-worktrees", "--ignore-skip-worktree-bits", "--pathspec-file-nul")  # fmt: skip
-    split = args.index("--") if "--" in args else len(args)
+    split = args.index(Text("--")) if "--" in args else len(args)
     found = options(args[:split], valued=_CHECKOUT, longs=longs)
-    paths = [word for word in args[split + 1 :]]
+    paths = list(args[split + 1 :])
     creates = found.has("-b", "-B", "--orphan")
-    if found.has("-f", "--force") and not creates:
-        _lost(run, "discard", "checkout --force")
-    elif found.has("-f", "--force"):
+    if (found.has("-f", "--force") and not creates) or found.has("-f", "--force"):
         _lost(run, "discard", "checkout --force")
     elif found.has("-B"):
         _lost(run, "branch-delete", "checkout -B")
@@ -75,15 +73,15 @@ def _checkout(run: Run, args: list[Text]) -> Text | None:
         modes = ("on-demand", "checkout", "yes", "no", "true", "false")
         spare = 1 if found.has("--recurse-submodules") and found.operands[:1] and found.operands[0] in modes else 0
         operands = found.operands
-        if len(operands) > 1 + spare or any(
-            word in (".", "./", ":/") or word.startswith((":(", "*")) for word in operands
-        ):
-            _lost(run, "discard", "checkout of paths")
-        elif (
-            len(operands) == 1
-            and operands[0] != HOLE
-            and "." in operands[0].rpartition("/")[2]
-            and _is_file(run, operands[0])
+        if (
+            len(operands) > 1 + spare
+            or any(word in (".", "./", ":/") or word.startswith((":(", "*")) for word in operands)
+            or (
+                len(operands) == 1
+                and operands[0] != HOLE
+                and "." in operands[0].rpartition("/")[2]
+                and _is_file(run, operands[0])
+            )
         ):
             _lost(run, "discard", "checkout of paths")
     return None
@@ -97,7 +95,7 @@ def _is_file(run: Run, name: str) -> bool:
 
 def _restore(run: Run, args: list[Text]) -> Text | None:
     staged = worktree = known = False
-    split = args.index("--") if "--" in args else len(args)
+    split = args.index(Text("--")) if "--" in args else len(args)
     valued = ("-s", "--source", "--pathspec-from-file", "--conflict", "-U", "--unified", "--inter-hunk-context")
     longs = ("--staged", "--worktree", "--no-staged", "--no-worktree", "--patch", "--no-patch", "--quiet", "--ours", "--theirs", "--merge",
              "--overlay", "--no-overlay", "--progress", "--ignore-unmerged", "--recurse-submodules", "--pathspec-file-nul")  # fmt: skip
@@ -160,9 +158,8 @@ def _branch(run: Run, args: list[Text]) -> Text | None:
     deletes = found.has("-d", "--delete")
     if found.has("-D") or (deletes and forced):
         _lost(run, "branch-delete", " ".join(found.operands))
-    elif forced and found.operands or found.has("-M", "-C"):
-        if not (found.has("-M") and len(found.operands) == 1):
-            _lost(run, "branch-delete", "branch --force")
+    elif (forced and found.operands) or found.has("-C") or (found.has("-M") and len(found.operands) != 1):
+        _lost(run, "branch-delete", "branch --force")
     return None
 
 
@@ -294,11 +291,10 @@ def _prune(run: Run, args: list[Text]) -> Text | None:
                 name == "--aggressive"
                 or (name.startswith("--pr") and "--prune".startswith(name) and value in ("now", "all", "0"))
                 or value == "now"
-            ):
-                if name != "--aggressive":
-                    _lost(run, "history", "gc --prune=now")
+            ) and name != "--aggressive":
+                _lost(run, "history", "gc --prune=now")
         return None
-    if not dry and any(word.startswith("--e") for word in args) or (run.argv[1] == "prune" and not dry):
+    if (not dry and any(word.startswith("--e") for word in args)) or (run.argv[1] == "prune" and not dry):
         _lost(run, "history", run.argv[1])
     return None
 
@@ -371,7 +367,7 @@ def _output(run: Run, args: list[Text]) -> Text | None:
         run.shell(Text(code + " file"), "git grep -O")
     if run.argv[1] == "difftool" and (code := options(args, valued=("-x", "--extcmd")).value("-x", "--extcmd")):
         run.shell(code, "git difftool -x")
-    if run.argv[1] in ("diff", "show", "archive", "grep") and "--no-index" in args or run.argv[1] == "hash-object":
+    if (run.argv[1] in ("diff", "show", "archive", "grep") and "--no-index" in args) or run.argv[1] == "hash-object":
         for name in found.operands:
             run.read(name)
     if run.argv[1] in ("show", "cat-file"):
@@ -412,7 +408,7 @@ def _read_tree(run: Run, args: list[Text]) -> Text | None:
 LOCAL_VERBS: dict[str, Verb] = {
     "reset": _reset, "checkout": _checkout, "restore": _restore, "switch": _switch, "clean": _clean, "branch": _branch, "tag": _tag,
     "stash": _stash, "rm": _rm, "worktree": _worktree, "mv": _mv, "credential": _credential, "credential-store": _credential, "credential-cache": _credential, "merge": _abort, "rebase": _abort, "cherry-pick": _abort, "revert": _abort,
-    "am": _abort, "commit": _commit, "reflog": _reflog, "gc": _prune, "prune": _prune, "repack": lambda run, args: None,
+    "am": _abort, "commit": _commit, "reflog": _reflog, "gc": _prune, "prune": _prune,
     "filter-branch": _rewrites, "filter-repo": _rewrites, "update-ref": _rewrites, "replace": _rewrites, "config": _config,
     "submodule": _submodule, "bisect": _bisect, "diff": _output, "log": _output, "show": _output, "archive": _output,
     "format-patch": _output, "grep": _output, "bundle": _output, "difftool": _output, "cat-file": _output, "hash-object": _output,

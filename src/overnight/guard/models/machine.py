@@ -229,7 +229,6 @@ def crontab(run: Run) -> Text | None:
 
 
 @model(
-    "history",
     "vssadmin",
     "wevtutil",
     "auditd",

@@ -48,8 +48,8 @@ def _body(run: Run, value: Text, *, at: bool = True) -> tuple[int, bool]:
     names: list[str] = []
     if at and value.startswith("@"):
         names = [value[1:]]
-    elif at and "=@" in value or "=<" in value:
-        names = [piece for piece in re.split(r"=[@<]", value, maxsplit=1)[1].split(";")[0].split(",")]
+    elif (at and "=@" in value) or "=<" in value:
+        names = list(re.split(r"=[@<]", value, maxsplit=1)[1].split(";")[0].split(","))
     elif at and re.match(r"[\w.-]+@", value) and not re.match(r"[\w.-]+@[\w.-]+\.\w+$", value):
         names = [value.partition("@")[2]]
     for name in names:
@@ -116,10 +116,8 @@ def curl(run: Run) -> Text | None:
 
 
 def _authorises(header: str) -> bool:
-    return (
-        bool(re.match(r"(?i)(?:authorization|x-api-key|private-token|x-[\w-]*token|api-key)\s*:", header))
-        or "://" not in header
-        and ":" in header
+    return bool(re.match(r"(?i)(?:authorization|x-api-key|private-token|x-[\w-]*token|api-key)\s*:", header)) or (
+        "://" not in header and ":" in header
     )
 
 

@@ -71,11 +71,8 @@ def manager(run: Run) -> Text | None:
         verb, names = words[1], words[2:]
     if run.name == "pacman" or run.name in ("dpkg", "rpm", "yay", "paru"):
         return _flagged(run, args, words)
-    if (
-        run.name in ("npm", "pnpm", "yarn")
-        and verb in ("config", "set", "c")
-        and names[:1] == ["set"]
-        or (run.name == "npm" and verb == "set")
+    if (run.name in ("npm", "pnpm", "yarn") and verb in ("config", "set", "c") and names[:1] == ["set"]) or (
+        run.name == "npm" and verb == "set"
     ):
         _config(run, names)
     for value in found.all("--config", "-c") if run.name == "npm" else []:
@@ -145,8 +142,8 @@ def _verb(run: Run, verb: str, names: list[Text], args: list[Text]) -> None:
         given = [name for name in names if name not in (".", "./")]
         urls = [name for name in given if _is_url(run.name, name)]
         local = [name for name in given if name.startswith((".", "/")) and name not in urls]
-        locked = (
-            not given or any(word.startswith(("-r", "--requirement", "-e", "--editable")) for word in args) and not urls
+        locked = not given or (
+            any(word.startswith(("-r", "--requirement", "-e", "--editable")) for word in args) and not urls
         )
         if "--git" in args:
             urls = urls or [Text("--git")]
@@ -222,7 +219,7 @@ def _flagged(run: Run, args: list[Text], words: list[Text]) -> Text | None:
             "remove"
             if "R" in flags
             else "name"
-            if "S" in flags and not {"s", "i", "l", "g"} & set(flags) or "U" in flags
+            if ("S" in flags and not {"s", "i", "l", "g"} & set(flags)) or "U" in flags
             else ""
         )
     if kind == "remove" and any(HOLE in word for word in words):

@@ -4,20 +4,84 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Infra
+from overnight.guard.effects import Infra, Persist, Read
 from overnight.guard.machine import Run, model
 from overnight.guard.models.asking import asks
 from overnight.guard.text import HOLE, Text
 
 #: Verbs that destroy or take away, as whole words.
 DESTROY = frozenset(
-    "deallocate delete remove rm destroy purge drop terminate deregister disassociate detach revoke disable cancel erase wipe forget kill archive "
-    "rotate roll reset del uninstall unset stop unlink clear abort empty deactivate suspend untag flush break-lock recreate prune cleanup "
-    "delete_user delete_vhost delete_queue clear_permissions force_reset forget_cluster_node delete-batch unsubscribe remove-permission".split()
+    [
+        "deallocate",
+        "delete",
+        "remove",
+        "rm",
+        "destroy",
+        "purge",
+        "drop",
+        "terminate",
+        "deregister",
+        "disassociate",
+        "detach",
+        "revoke",
+        "disable",
+        "cancel",
+        "erase",
+        "wipe",
+        "forget",
+        "kill",
+        "archive",
+        "rotate",
+        "roll",
+        "reset",
+        "del",
+        "uninstall",
+        "unset",
+        "stop",
+        "unlink",
+        "clear",
+        "abort",
+        "empty",
+        "deactivate",
+        "suspend",
+        "untag",
+        "flush",
+        "break-lock",
+        "recreate",
+        "prune",
+        "cleanup",
+        "delete_user",
+        "delete_vhost",
+        "delete_queue",
+        "clear_permissions",
+        "force_reset",
+        "forget_cluster_node",
+        "delete-batch",
+        "unsubscribe",
+        "remove-permission",
+    ]
 )
 #: Words that make it a look.
 LOOKS = frozenset(
-    "list ls show get describe info status view search help logs log version whoami cat diff history".split()
+    [
+        "list",
+        "ls",
+        "show",
+        "get",
+        "describe",
+        "info",
+        "status",
+        "view",
+        "search",
+        "help",
+        "logs",
+        "log",
+        "version",
+        "whoami",
+        "cat",
+        "diff",
+        "history",
+    ]
 )
 _DASHED = re.compile(
     r"(?:delete|remove|terminate|destroy|purge|deregister|revoke|disable|cancel|release|detach|disassociate|deactivate|reset|clear|flush|force-leave|abort)-[\w-]+\Z"
@@ -26,8 +90,8 @@ _DASHED = re.compile(
 
 def verdict_of(words: list[str]) -> str:
     """`destroy`, `read` or `change` from the words of a command line, options left out."""
-    for word in [piece for word in words[:5] for piece in word.split(":")]:
-        low = word.lower()
+    for piece in [piece for word in words[:5] for piece in word.split(":")]:
+        low = piece.lower()
         if low in LOOKS or low.startswith(("list-", "describe-", "get-", "show-", "check-", "head-")):
             return "read"
         if low in DESTROY or _DASHED.match(low):
@@ -51,22 +115,16 @@ def service(run: Run) -> Text | None:
     words = _nouns(run)
     verb = verdict_of(words)
     name = run.name
-    if name in ("security", "lpass", "bw", "secret-tool", "pass", "op", "1password") and words[:1]:
-        if re.match(r"dump-keychain|export|find-.*-password", words[0]) and (
-            "-w" in run.args or "-g" in run.args or words[0] in ("dump-keychain", "export")
-        ):
-            from overnight.guard.effects import Read
-
-            run.emit(Read(path=run.m.bounds.home + "/Library/Keychains/login", words=run.words))
+    keeper = name in ("security", "lpass", "bw", "secret-tool", "op", "1password") and bool(words)
+    if keeper and _gives_secrets(words[0], run.args):
+        run.emit(Read(path=run.m.bounds.home + "/Library/Keychains/login", words=run.words))
     if name == "launchctl" and words[:1] and words[0] in ("load", "bootstrap", "submit", "enable", "kickstart"):
-        from overnight.guard.effects import Persist
-
         run.emit(Persist(kind="service", path="launchd", words=run.words))
     if name == "launchctl" and words[:1] and words[0] in ("unload", "bootout", "remove", "kill", "reboot"):
         verb = "destroy"
     if name == "haproxy" and {"-sf", "-st"} & set(run.args):
         verb = "destroy"
-    if name == "fastly" and "activate" in words[:4] or (name == "deck" and "sync" in words[:2]):
+    if (name == "fastly" and "activate" in words[:4]) or (name == "deck" and "sync" in words[:2]):
         verb = "destroy"
     if name == "tmutil" and words[:1] and re.match(r"delete|disable|thin|restore|removeexclusion|stop", words[0]):
         verb = "destroy"
@@ -74,6 +132,11 @@ def service(run: Run) -> Text | None:
         verb = "destroy"
     run.emit(Infra(service=name, verb=verb, detail=" ".join(words[:4]), words=run.words))
     return Text(HOLE)
+
+
+def _gives_secrets(verb: str, args: list[Text]) -> bool:
+    shows = "-w" in args or "-g" in args
+    return verb in ("dump-keychain", "export") or (shows and bool(re.match(r"find-.*-password", verb)))
 
 
 def _nouns(run: Run) -> list[str]:

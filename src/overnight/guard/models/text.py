@@ -81,9 +81,7 @@ def reader(run: Run) -> Text | None:
             taint |= text.taint
         return Text("".join(texts), taint)
     if run.name in ("head", "tail", "nl", "tac", "uniq") and len(texts) == 1 and HOLE not in texts[0]:
-        return Text(
-            texts[0] if "\n" not in texts[0].strip("\n") else HOLE if run.name not in ("tac",) else HOLE, texts[0].taint
-        )
+        return Text(texts[0] if "\n" not in texts[0].strip("\n") else HOLE, texts[0].taint)
     taint = run.taint | (4 if run.name in ("rev", "iconv", "strings") else 0)
     for text in texts:
         taint |= text.taint

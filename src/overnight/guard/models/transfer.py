@@ -113,10 +113,8 @@ def buckets(run: Run) -> Text | None:
         return Text(HOLE)
     second = words[1] if len(words) > 1 else ""
     if verb == "mirror" or verb == "sync":
-        risky = (
-            verb == "sync"
-            and run.name == "rclone"
-            or found.has("--remove", "--delete", "--delete-removed", "-d", "--delete-destination")
+        risky = (verb == "sync" and run.name == "rclone") or found.has(
+            "--remove", "--delete", "--delete-removed", "-d", "--delete-destination"
         )
     else:
         risky = verb in destroys or (

@@ -86,8 +86,8 @@ def _sql(run: Run) -> bool:
     return (
         bool(_SQL.match(run.argv[0]))
         and bool(run.args)
-        and (run.args[0].lower() in _SQL_NEXT or run.name.lower() == "truncate" and run.argv[-1].endswith(";"))
-    )  # noqa: E501
+        and (run.args[0].lower() in _SQL_NEXT or (run.name.lower() == "truncate" and run.argv[-1].endswith(";")))
+    )
 
 
 def touched(run: Run, args: list[Text]) -> None:

@@ -63,25 +63,21 @@ def _recipes(run: Run, text: Text) -> None:
 
 def package_script(run: Run, verb: str, name: str) -> None:
     """A script of package.json, looked at when the file was written in this run."""
-    import msgspec
+    from overnight.guard.content import manifest_scripts
 
     path = run.path("package.json")
     if path not in run.m.ledger.files and path not in run.state.files:
         return
     text = run.m.content(path, run.state)
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    scripts = manifest_scripts(text)
+    if scripts is None:
         run.unverifiable("package.json can't be read")
-        return
-    scripts = found.get("scripts") if isinstance(found, dict) else None
-    if not isinstance(scripts, dict):
         return
     names = (f"pre{name}", name, f"post{name}")
     if verb in ("install", "ci"):
         names = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
     for key in names:
-        if isinstance(scripts.get(key), str):
+        if key in scripts:
             run.shell(Text(scripts[key]), f"package.json {key}")
 
 

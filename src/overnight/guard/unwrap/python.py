@@ -68,7 +68,7 @@ class _Reader(ast.NodeVisitor):
 
     # -- values
 
-    def value(self, node: ast.AST | None) -> Value:  # noqa: C901, PLR0911, PLR0912
+    def value(self, node: ast.AST | None) -> Value:
         """A constant, worked out, or None."""
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str | bytes) else None
@@ -124,7 +124,7 @@ class _Reader(ast.NodeVisitor):
             self.secret = True
         return str(values[0])
 
-    def _called(self, node: ast.Call) -> Value:  # noqa: C901, PLR0911, PLR0912
+    def _called(self, node: ast.Call) -> Value:
         name = self.name(node.func)
         tail = name.rpartition(".")[2]
         args = [self.value(arg) for arg in node.args]
@@ -209,17 +209,17 @@ class _Reader(ast.NodeVisitor):
 
     # -- statements
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         """Names that stand for modules."""
         for alias in node.names:
             self.modules[alias.asname or alias.name] = alias.name
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """Names that stand for functions of modules."""
         for alias in node.names:
             self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         """A constant gets a name."""
         self.generic_visit(node)
         value = self.value(node.value)
@@ -230,7 +230,7 @@ class _Reader(ast.NodeVisitor):
                 if value is None and dotted:
                     self.modules[target.id] = dotted
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         """The calls that do something."""
         self.generic_visit(node)
         name = self.name(node.func)
@@ -245,7 +245,7 @@ class _Reader(ast.NodeVisitor):
             or (tail in _PROCESSES and name.startswith("subprocess."))
             or name.startswith(("os.exec", "os.spawn", "os.posix_spawn"))
             or tail == "create_subprocess_exec"
-        ):  # noqa: E501
+        ):
             self._process(name, args, node)
         elif name in ("open", "io.open", "builtins.open", "os.open") or (tail == "open" and receiver is not None):
             self._open(node, receiver if tail == "open" and receiver is not None else first)
@@ -360,7 +360,7 @@ class _Reader(ast.NodeVisitor):
                 ("requests.", "urllib.", "httpx.", "http.", "socket.", "ftplib.", "smtplib.", "urlopen", "aiohttp.")
             )
             and "://" not in text
-        ):  # noqa: E501
+        ):
             return
         host = text.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0] if "://" in text else ""
         sends = "secret" if self.secret or "os.environ" in self.source else "none"

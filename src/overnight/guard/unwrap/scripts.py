@@ -104,6 +104,12 @@ def _joined_path(found: re.Match[str]) -> str:
     return '"' + "/".join(a or b for a, b in _LITERAL.findall(found.group(1))).replace("//", "/") + '"'
 
 
+def _statements(source: str) -> list[str]:
+    """The source cut at `;` and newlines that stand outside of string literals."""
+    masked = _LITERAL.sub(lambda found: found.group().replace(";", "\0").replace("\n", "\1"), source)
+    return [piece.replace("\0", ";").replace("\1", "\n") for piece in re.split(r"[;\n]", masked)]
+
+
 def literals(source: str) -> list[str]:
     """Texts of all string literals."""
     return [unescaped(a or b) for a, b in _LITERAL.findall(source)]
@@ -123,7 +129,7 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     for quoted in re.findall(r"`([^`]*)`", text) + re.findall(r"(?:%x|qx)[{(\[|/!]([^})\]|/!]*)", text):
         if language in ("ruby", "perl", "php"):
             run.shell(Text(re.sub(r"[#$]\{[^}]*\}", HOLE, quoted)), language)
-    for statement in re.split(r"[;\n]", text) if language != "powershell" else [text]:
+    for statement in _statements(text) if language != "powershell" else [text]:
         _statement(run, statement, language)
     if _EVAL.search(text) and (
         _NETWORK.search(text) or re.search(r"LWP|open-uri|Net::HTTP", text + " ".join(run.argv))

@@ -121,7 +121,7 @@ def env(run: Run) -> Text | None:
         word = args[0]
         if word in ("-S", "--split-string") and len(args) > 1:
             return _split_string(run, args[1], args[2:])
-        if word.startswith("-S") or word.startswith("--split-string="):
+        if word.startswith(("-S", "--split-string=")):
             return _split_string(run, Text(word[2:] if word[1] == "S" else word.partition("=")[2]), args[1:])
         if re.match(r"-[iv0]*S", word):
             return _split_string(run, args[1] if len(args) > 1 else Text(""), args[2:])
@@ -131,9 +131,7 @@ def env(run: Run) -> Text | None:
             args = args[2:]
         elif word.startswith("--chdir="):
             state.cwd, args = run.path(word[8:]), args[1:]
-        elif word == "--":
-            args = args[1:]
-        elif word.startswith("-"):
+        elif word == "--" or word.startswith("-"):
             args = args[1:]
         elif re.match(r"[^=]+=", word):
             name, _, value = word.partition("=")
