@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from overnight.guard.verdict import Decision
 
 from .helpers import bash

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from overnight.guard.envelope import Malformed, decode
 from overnight.guard.verdict import Decision
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from overnight.guard.ledger import Ledger
 from overnight.guard.verdict import Decision
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from typing import Any
+from typing import Any, cast
 
 import bashlex
 import pytest
 import tree_sitter_bash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tree_sitter import Language, Parser
+
 from overnight.guard.parser import parse
 from overnight.guard.scanner import SyntaxProblem
 from overnight.guard.syntax import Lit, Simple
-from tree_sitter import Language, Parser
 
 from .helpers import stopped
 
@@ -48,7 +49,7 @@ WORD = st.sampled_from(
         "a=b",
         "[",
         "]",
-    ]  # fmt: skip
+    ]
 )
 REDIR = st.sampled_from(
     [
@@ -67,8 +68,27 @@ REDIR = st.sampled_from(
         " <<E\nbody $x\nE\n",
     ]
 )
+
+
+def _simple(assigns: list[str], words: list[str], redir: str) -> str:
+    return " ".join([*assigns, "cmd", *words]) + redir
+
+
+def _join(left: str, op: str, right: str) -> str:
+    return left if "<<E" in left else f"{left} {op} {right}"
+
+
+def _shaped(shape: str, first: str, second: str) -> str:
+    return shape.format(first, second)
+
+
+def _broken(text: str, place: int, junk: str) -> str:
+    place %= len(text) + 1
+    return text[:place] + junk + text[place:]
+
+
 SIMPLE = st.builds(
-    lambda assigns, words, redir: " ".join([*assigns, "cmd", *words]) + redir,
+    _simple,
     st.lists(st.sampled_from(["A=1", "B=$x", "C+=2", "D='q'", "E=$(ls)"]), max_size=2),
     st.lists(WORD, max_size=4),
     REDIR,
@@ -82,16 +102,16 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         "until {0}\ndo {1}\ndone", "coproc {{ {0}\n}}", "cat <({0}\n)", "if {0}\nthen {1}\nelif {0}\nthen :\nelse {1}\nfi", "select y in a; do {0}\ndone", "time {0}",
     ]  # fmt: skip
     joined = st.builds(
-        lambda a, op, b: a if "<<E" in a else f"{a} {op} {b}",
+        _join,
         inner,
         st.sampled_from(["|", "&&", "||", ";", "&", "|&"]),
         inner,
     )
-    return st.one_of(st.builds(lambda shape, a, b: shape.format(a, b), st.sampled_from(shapes), inner, inner), joined)
+    return st.one_of(st.builds(_shaped, st.sampled_from(shapes), inner, inner), joined)
 
 
 COMMANDS = st.recursive(SIMPLE, _grow, max_leaves=5)
-BROKEN = st.builds(lambda text, at, junk: text[: at % (len(text) + 1)] + junk + text[at % (len(text) + 1) :], COMMANDS, st.integers(0, 500),
+BROKEN = st.builds(_broken, COMMANDS, st.integers(0, 500),
                    st.sampled_from(["(", ")", "'", '"', "`", "$(", "${", "}", "fi", "done", ";;", "|", "&&", "<", "\\", "$((", "((", "esac", "do ", "\n"]))  # fmt: skip
 
 
@@ -152,7 +172,7 @@ def _our_words(text: str) -> list[list[str]]:
         if isinstance(node, Simple):
             out.append([word.literal() or "" for word in node.words])
         elif isinstance(node, tuple):
-            for item in node:  # pyright: ignore[reportUnknownVariableType] - any tree
+            for item in cast("tuple[Any, ...]", node):
                 walk(item)
         elif hasattr(node, "__struct_fields__"):
             for name in node.__struct_fields__:
@@ -172,7 +192,7 @@ def _their_words(text: str) -> list[list[str]]:
         for part in getattr(node, "parts", []):
             walk(part)
 
-    for tree in bashlex.parse(text):
+    for tree in cast(list[Any], bashlex.parse(text)):  # pyright: ignore[reportUnknownMemberType] - bashlex has no types
         walk(tree)
     return out
 
@@ -192,7 +212,7 @@ def _their_words(text: str) -> list[list[str]]:
         "for x in /; { rm -rf $x; }",
         "function f() { rm -rf /; }; f",
         "[[ a =~ (b|$(rm -rf /)) ]]",
-    ],  # fmt: skip
+    ],
 )
 def test_what_other_parsers_get_wrong(text: str) -> None:
     """Texts that parsers by others take for something else."""

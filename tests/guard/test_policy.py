@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from overnight.guard.policy import (
     ATTENDED,
     GitPolicy,
@@ -47,7 +49,7 @@ COMMANDS = st.sampled_from(
         "rm -rf /",
         "ls",
         "pip install git+https://x.example/y",
-    ]  # fmt: skip
+    ]
 )
 ORDER = [Decision.ALLOW, Decision.ASK, Decision.DENY]
 
@@ -107,9 +109,5 @@ def test_a_policy_is_toml_shaped() -> None:
     policy = msgspec.convert({"git": {"push": "ask"}, "egress": ["*.example.com"]}, GuardPolicy)
     assert (policy.git.push, strictest(Decision.ALLOW, policy.git.push)) == (Decision.ASK, Decision.ASK)
     assert bash("curl https://other.example", policy=policy).verdict.rule == "net.host"
-    try:
+    with pytest.raises(msgspec.ValidationError, match="secretreads"):
         msgspec.convert({"secretreads": "allow"}, GuardPolicy)
-    except msgspec.ValidationError as error:
-        assert "secretreads" in str(error)
-    else:
-        raise AssertionError("an unknown key was taken")

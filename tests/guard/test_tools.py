@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from overnight.guard.policy import GuardPolicy
 from overnight.guard.verdict import Decision
 from overnight.guard.world import DrawnWorld

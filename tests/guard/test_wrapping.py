@@ -7,6 +7,7 @@ import shlex
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from overnight.guard.machine import Budget
 from overnight.guard.verdict import Decision
 
@@ -91,14 +92,14 @@ CODE = st.sampled_from(
         "sleep 1; {c}",
         "[[ -n $({c}) ]]",
         'echo "${{Z:-$({c})}}"',
-    ]  # fmt: skip
+    ]
 )
 
 
 def wrap(template: str, command: str) -> str:
     """The template around the command, quoted as it needs."""
     quoted = shlex.quote(command)
-    if '"' in command or "'" in command or "|" in command and template in ("env -S {q2}",):
+    if '"' in command or "'" in command or ("|" in command and template in ("env -S {q2}",)):
         template = "bash -c {q}"
     if template == "env -S {q2}" and any(char in command for char in "|>;"):
         template = "bash -c {q}"

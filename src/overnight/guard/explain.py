@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -80,4 +80,6 @@ def _lines(node: Any, depth: int) -> list[str]:
             if isinstance(value, Struct | tuple):
                 out += _lines(value, depth + 1)
         return out
-    return [line for item in node for line in _lines(item, depth)] if isinstance(node, tuple) else []
+    if isinstance(node, tuple):
+        return [line for item in cast("tuple[Any, ...]", node) for line in _lines(item, depth)]
+    return []
