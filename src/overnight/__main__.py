@@ -1,12 +1,6 @@
 """Starts the command line, nothing else."""
 
-from overnight.cli.app import app
-
-
-def main() -> None:
-    """The program `overnight`."""
-    app.main()
-
+from overnight.cli.door import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,18 @@
+"""Where the program begins: `overnight guard hook` by the short way, everything else through `app`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """The program `overnight`."""
+    if sys.argv[1:] == ["guard", "hook"]:
+        from overnight.cli.guard_hook import run
+
+        # Nothing that happens while the interpreter ends may change the code: any but 0 and 2 would let the call through.
+        os._exit(run())
+    from overnight.cli.app import app
+
+    app.main()
