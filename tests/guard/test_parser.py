@@ -192,7 +192,7 @@ def _their_words(text: str) -> list[list[str]]:
         for part in getattr(node, "parts", []):
             walk(part)
 
-    for tree in cast(list[Any], bashlex.parse(text)):  # pyright: ignore[reportUnknownMemberType] - bashlex has no types
+    for tree in cast("list[Any]", bashlex.parse(text)):  # pyright: ignore[reportUnknownMemberType] - bashlex has no types
         walk(tree)
     return out
 

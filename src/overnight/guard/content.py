@@ -23,9 +23,8 @@ _LIFECYCLE = (
     "prepack",
     "postpack",
 )
-_SHELLISH = re.compile(
-    r"\.(?:sh|bash|zsh|command)$|(?:^|/)(?:Makefile|makefile|GNUmakefile|justfile|Justfile|Rakefile|Dockerfile)$"
-)
+#: Python files that run when Python or its tools merely start.
+_PYTHON = frozenset({"conftest.py", "setup.py", "sitecustomize.py", "usercustomize.py"})
 _KEY = re.compile(
     r"-----BEGIN (?:[A-Z ]+ )?PRIVATE KEY-----|\b(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}|\bsk-ant-[\w-]{20,}|\bxox[abpr]-[\w-]{10,}"
     r"|\bglpat-[\w-]{20,}|\bAIza[\w-]{35}\b|\bsk_live_[A-Za-z0-9]{20,}|\bnpm_[A-Za-z0-9]{36}\b"
@@ -44,13 +43,11 @@ def has_secret(text: str) -> bool:
 
 
 def runnable(path: str, text: str) -> list[tuple[str, str]]:
-    """(what, shell code) that the file's text makes others run."""
+    """(what, code) that the file's text makes others run without being asked to: shell code, or Python for `.py`."""
     name = path.rpartition("/")[2]
     if name == "package.json":
         return _package_scripts(text)
-    if _SHELLISH.search(path) and not name.lower().startswith(("make", "gnumake", "just", "rake", "docker")):
-        return [(name, text)]
-    return []
+    return [(name, text)] if name in _PYTHON else []
 
 
 def manifest_scripts(text: str) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ from overnight.guard.rules import Rules
 from overnight.guard.rules_files import Files
 from overnight.guard.scanner import SyntaxProblem
 from overnight.guard.text import known
-from overnight.guard.tools import effects_of, fields
+from overnight.guard.tools import effects_of, fields, written_code
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.guard.world import Bounds, World
 
@@ -52,6 +52,7 @@ def assess(
         found = effects_of(call, policy, machine)
         if found is not None:
             findings.append(found)
+        written_code(call, machine)
     except Malformed as problem:
         findings.append(denied("envelope", str(problem), ()))
     except (SyntaxProblem, RecursionError) as problem:

@@ -32,6 +32,8 @@ from overnight.guard.syntax import (
 )
 
 _REDIR = re.compile(r"(\d+|\{[A-Za-z_]\w*\})?(&>>|&>|<<<|<<-|<<|>>|<&|>&|<>|>\||<|>)")
+#: A number glued to an operator belongs to the operator.
+_NUMBERED = re.compile(r"\d+[<>]")
 _ASSIGN = re.compile(r"([A-Za-z_]\w*)(\+?=|\[)")
 _KEYWORD = re.compile(r"(?:[a-z]+|!|\{|\}|\[\[)(?=[\s;&|()<>]|\Z)")
 _FUNCTION = re.compile(r"([^\s;&|<>()$`\"'\\{}=]+)[ \t]*\([ \t]*\)")
@@ -467,7 +469,7 @@ class Parser(Scanner):
         var = number[1:-1] if number and number[0] == "{" else ""
         if op in ("<<", "<<-"):
             return self._here_document(op, -1 if var else fd, var)
-        target = self.word()
+        target = None if _NUMBERED.match(self.text, self.at) else self.word()
         if target is None:
             raise SyntaxProblem(f"{op!r} without a target")
         return Redir(op, target, -1 if var else fd, var)

@@ -8,15 +8,16 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from overnight.guard.content import runnable
-from overnight.guard.effects import Net, Read, Unverifiable, Write
+from overnight.guard.effects import Net, Read, Write
 from overnight.guard.interpret import interpreter
 from overnight.guard.judgement import Finding, denied
-from overnight.guard.machine import Machine
+from overnight.guard.machine import Machine, Run
 from overnight.guard.models.net import host_of
 from overnight.guard.paths import absolute, under, writable
 from overnight.guard.policy import GuardPolicy
 from overnight.guard.state import first_state
-from overnight.guard.text import Text
+from overnight.guard.text import Text, known
+from overnight.guard.unwrap.python import python_effects
 from overnight.guard.verdict import Call, Decision
 
 #: Tool -> fields that name files.
@@ -155,17 +156,22 @@ def _written(call: Call, path: str, machine: Machine) -> None:
     words = (call.tool, path)
     text = _after(call, path, machine)
     machine.emit(Write(path=path, text=text, words=words))
-    if text is None:
-        return
-    machine.written[path] = Text(text)
-    for what, code in runnable(path, text):
-        state = first_state(call.cwd, machine.bounds)
-        before = len(machine.effects)
-        interpreter(machine).code(code, state, what)
-        if what.endswith((".sh", ".bash", ".zsh", ".command")) or "/" not in what:
-            # A script that is only written is judged when it runs; what no run may do is refused at once.
-            kept = [e for e in machine.effects[before:] if not isinstance(e, Unverifiable)]
-            machine.effects[before:] = kept if what.startswith("package.json") else []
+    if text is not None:
+        machine.written[path] = Text(text)
+
+
+def written_code(call: Call, machine: Machine) -> None:
+    """Look at what the call writes and other programs run by themselves: lifecycle scripts, conftest.py, setup.py."""
+    for path, text in list(machine.written.items()):
+        if not known(text):
+            continue
+        for what, code in runnable(path, text):
+            state = first_state(call.cwd, machine.bounds)
+            shell = interpreter(machine)
+            if what.endswith(".py"):
+                python_effects(Run(machine, state, [Text("python"), Text(path)], None), Text(code, text.taint))
+            else:
+                shell.code(Text(code, text.taint), state, what)
 
 
 def _after(call: Call, path: str, machine: Machine) -> str | None:

@@ -24,7 +24,7 @@ _AWS = (
     "--cli-input-json",
 )
 _AWS_DESTROY = re.compile(
-    r"(?:delete|terminate|remove|deregister|disassociate|detach|revoke|disable|cancel|purge|stop|reboot|release|reset|batch-delete|untag|abort|deactivate|unsubscribe"
+    r"(?:change-resource-record-sets|delete|terminate|remove|deregister|disassociate|detach|revoke|disable|cancel|purge|stop|reboot|release|reset|batch-delete|untag|abort|deactivate|unsubscribe"
     r"|schedule-key-deletion|create-invalidation|put-bucket-policy|put-bucket-acl|force|empty|rb|rm|admin-delete|admin-disable|modify-db-instance-)\b|put-bucket-lifecycle"
 )
 

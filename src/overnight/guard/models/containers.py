@@ -16,7 +16,7 @@ _RUN = ("-v", "--volume", "--mount", "-e", "--env", "--env-file", "-p", "--publi
         "--restart", "--platform", "--add-host", "--gpus", "--ulimit", "--tmpfs", "--userns", "--pull", "--dns", "--log-driver", "--log-opt", "-a",
         "--cidfile", "--shm-size", "--runtime", "--expose", "--link", "--volumes-from", "--group-add", "--init-path", "--index",
         "--service", "--context", "-c", "-f", "-n", "--namespace", "--container", "--image", "--target", "--overrides", "--cgroupns", "--uts")  # fmt: skip
-_DESTROY = frozenset({"rm", "rmi", "prune", "remove", "leave", "delete", "uninstall", "destroy", "drain"})
+_DESTROY = frozenset({"reset", "rm", "rmi", "prune", "remove", "leave", "delete", "uninstall", "destroy", "drain"})
 
 
 @model("docker", "podman", "nerdctl", "docker-compose", "podman-compose", "buildah", "ctr", "crictl")
@@ -323,7 +323,10 @@ def provisioning(run: Run) -> Text | None:
         "inspect",
         "status",
     }
-    destroying = verb in destroys or (second in seconds and verb not in read_verbs)
+    deeper = run.name in ("vault", "consul", "nomad", "chef", "puppet") and bool(
+        {"delete", "destroy", "stop", "seal", "purge"} & set(words[1:4])
+    )
+    destroying = deeper or verb in destroys or (second in seconds and verb not in read_verbs)
     destroying = (
         destroying
         or (verb in ("apply", "up") and bool({"-destroy", "--destroy"} & flags))

@@ -122,6 +122,7 @@ def admin(run: Run) -> Text | None:
         "kafka-delete-records",
         "kafka-delete-records.sh",
     )
+    destroys = destroys or (run.name == "pg_ctl" and "stop" in run.args)
     destroys = destroys or bool(re.search(
         r"(?:^|\s)(?:drop|--delete\b|--delete-config|--reset-offsets.*--execute|--remove|shutdown|clean\b|db:drop|db:reset|migrate:(?:fresh|reset)|migrate reset|db push.*--force-reset"
         r"|flush\b|reset_db|dropAll|drop-all|database reset|downgrade base|undo:all|--drop\b|--clean\b|schema:drop|db:wipe|db:schema:load|db:migrate:reset|down -all|sqlflush)", words))  # fmt: skip

@@ -135,7 +135,11 @@ def _request(run: Run, url: Text, method: str, taint: int, *, data: bool) -> Tex
     run.emit(Net(host=shown(host), how=how, sends=sends(taint, data=data), url=shown(url), words=run.words))
     path = url.partition("://")[2].partition("/")[2] or url.partition("/")[2]
     if method == "DELETE" or (
-        method == "POST" and re.search(r"/?(?:_delete_by_query|_close|_shutdown|delete|purge|flushall)\b", path)
+        method == "POST"
+        and re.search(
+            r"_delete_by_query|(?:^|[/_.-])(?:delete|purge|destroy|flushall|truncate|drop|_?shutdown|_?close)(?:[/_?.-]|$)|doDelete",
+            path,
+        )
     ):
         run.emit(Infra(service="http", verb="destroy", detail=f"{method} {shown(url)}"[:120], words=run.words))
     return None

@@ -50,6 +50,9 @@ DESTROY = frozenset(
         "recreate",
         "prune",
         "cleanup",
+        "compact",
+        "void",
+        "refund",
         "delete_user",
         "delete_vhost",
         "delete_queue",
@@ -84,7 +87,7 @@ LOOKS = frozenset(
     ]
 )
 _DASHED = re.compile(
-    r"(?:delete|remove|terminate|destroy|purge|deregister|revoke|disable|cancel|release|detach|disassociate|deactivate|reset|clear|flush|force-leave|abort)-[\w-]+\Z"
+    r"(?:delete|remove|terminate|destroy|purge|deregister|revoke|disable|cancel|release|detach|disassociate|deactivate|reset|clear|flush|force-leave|abort|stop|shutdown)[-_][\w-]+\Z"
 )
 
 

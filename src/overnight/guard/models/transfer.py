@@ -119,7 +119,7 @@ def buckets(run: Run) -> Text | None:
     else:
         risky = verb in destroys or (
             verb in ("admin", "ilm", "web", "defacl")
-            and second in ("user", "service")
+            and second in ("user", "service", "policy", "group")
             and bool({"remove", "disable"} & set(words))
         )
     risky = risky or (verb == "rsync" and found.has("-d"))

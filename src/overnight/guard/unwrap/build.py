@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from overnight.guard.effects import Infra
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, NETWORK, Text
@@ -99,6 +100,8 @@ def builder(run: Run) -> Text | None:
         run.emit(Install(manager=run.name, kind="publish", words=run.words))
     if run.name == "cmake" and run.args[:1] == ["-E"]:
         return _cmake_tool(run)
+    if re.search(r"\b(?:db|ecto|database)[:.](?:drop|reset|wipe|purge|migrate:reset|schema:load)", " ".join(run.args)):
+        run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.args[:3]), words=run.words))
     touched(run, run.args)
     return Text(HOLE)
 
