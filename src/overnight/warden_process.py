@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ LOCKED_BY_ANOTHER = 75
 def main() -> int:
     """Exit code 0 once `outcome.json` is there; 75 when another warden keeps this run."""
     folder = Path(sys.argv[1])
+    # A stop that comes before the run has begun is found in the run's directory.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lock = os.open(folder / "warden.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _take(lock):
         return LOCKED_BY_ANOTHER
@@ -69,7 +72,6 @@ def _keep(folder: Path) -> None:
 
 async def _run(folder: Path, spec: RunSpec) -> RunOutcome:
     import asyncio
-    import signal
 
     from overnight.wiring import keep
 
