@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 
-.PHONY: setup demo test check bench lock docs clean
+.PHONY: setup demo test check bench guard-report lock clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,11 @@ check: setup
 
 bench: setup
 	$(PY) -m benchmarks
+
+# How the guard does on labelled commands: make guard-report FILE=cases.jsonl
+FILE ?= tests/guard/cases.jsonl
+guard-report: setup
+	$(PY) -m benchmarks.guard_report $(FILE)
 
 # Pin every dependency by hash, without addresses. Needs `uv` on the PATH.
 lock:
