@@ -143,7 +143,7 @@ def detach(home: Path) -> int:
     log = home / "daemon.log"
     child = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "overnight", "up", "--plain"],
+        [sys.executable, "-P", "-m", "overnight", "up", "--plain"],
         {**os.environ, "OVERNIGHT_HOME": str(home)},
         setsid=True,
         file_actions=[

@@ -37,8 +37,9 @@ from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
 from overnight.warden.world import RunDisk
 
-#: What starts a warden, when the run's directory is appended.
-WARDEN = (sys.executable, "-m", "overnight.warden_process")
+#: What starts a warden, when the run's directory is appended. -P: nothing is imported from the folder that it is
+#: started in, which may be one that an agent wrote to.
+WARDEN = (sys.executable, "-P", "-m", "overnight.warden_process")
 
 
 def _unobserved(_moment: str, _label: str) -> None:

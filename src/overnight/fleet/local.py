@@ -1,7 +1,8 @@
 """The local fleet: one warden process per run, in its own session, outliving whoever started it.
 
 A run directory says everything: `spec.json` (what to do), `warden.lock` (held by the living warden),
-`warden.json` (who it is), `outcome.json` (how it ended; written once). The daemon finds out by looking there.
+`warden.json` (who it is), `box.json` (who holds its box together), `outcome.json` (how it ended; written once).
+The daemon finds out by looking there.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from overnight.durable.identity import Identity, is_alive
 from overnight.missions.codec import decode, encode
 from overnight.missions.places import run_dir
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 
-#: A warden that has its lock says who it is within this time.
-INTRODUCES_ITSELF_S = 10.0
+#: How often a lock is looked at whose holder has not said who it is: a warden that starts, or another who looks.
+LOOK_S = 0.01
 #: Wardens that end without a word before the run counts as a failed launch.
 TRIES = 3
 
@@ -38,37 +41,56 @@ class LocalFleet:
     ) -> None:
         """command: starts a warden when the run directory is appended to it. observer: told before and after that."""
         self._home, self._command, self._environ, self._observer = home, list(command), dict(environ), observer
+        #: Wardens that this process started and that were not reaped yet.
+        self._children: set[int] = set()
 
     async def run(self, spec: RunSpec) -> RunOutcome:
         folder = Path(run_dir(str(self._home), spec.id))
         _lay_out(folder, spec)
-        for _ in range(TRIES):
-            if (outcome := read_outcome(folder)) is not None:
-                return outcome
-            with _try_lock(folder) as free:
-                dead = free and (folder / "warden.json").exists()
-                if dead and read_outcome(folder) is None:
-                    write_outcome(folder, _lost(folder, spec))
-                if dead:
+        self._reap()
+        tries, said = 0, ""
+        while (outcome := read_outcome(folder)) is None:
+            with _try_lock(folder) as ours:
+                if ours and read_outcome(folder) is not None:
                     continue
-            if free:
-                self._observer("before", "start warden")
-                warden = self._start(folder)
-                self._observer("after", "start warden")
-                await _exit_of(warden)
-            elif (who := await _introduced(folder)) is not None:
+                if ours and (end := _end_without_word(folder, spec, tries, said)) is not None:
+                    await _box_gone(folder)
+                    write_outcome(folder, end)
+                    return end
+            if ours:
+                tries += 1
+                said = await self._one_warden(folder)
+            elif (who := read_identity(folder)) is not None and is_alive(who):
                 await _exit_of(who.pid, lambda who=who: is_alive(who))
-        return read_outcome(folder) or _never_started(folder, spec)
+            else:
+                await asyncio.sleep(LOOK_S)
+        self._reap()
+        return outcome
 
     async def stop(self, run: str, why: str) -> None:
-        folder = Path(run_dir(str(self._home), run))
+        try:
+            folder = Path(run_dir(str(self._home), run))
+        except ValueError:
+            return
         if not folder.is_dir() or read_outcome(folder) is not None:
             return
-        write_atomically(folder / "stop", why.encode())
-        warden = read_identity(folder)
-        if warden is not None and is_alive(warden):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(warden.pid, signal.SIGTERM)
+        # Before the look for a warden: one that starts says who it is before it looks for this.
+        write_atomically(folder / "stop", why.encode(errors="replace"))
+        if (warden := read_identity(folder)) is not None:
+            _send(warden, signal.SIGTERM)
+
+    async def _one_warden(self, folder: Path) -> str:
+        """Start a warden and wait for its end; why it could not be started, if so."""
+        self._observer("before", "start warden")
+        try:
+            warden = self._start(folder)
+        except OSError as error:
+            return f"{self._command[0]}: {error.strerror}"
+        self._children.add(warden)
+        self._observer("after", "start warden")
+        await _exit_of(warden)
+        self._reap()
+        return ""
 
     def _start(self, folder: Path) -> int:
         log = str(folder / "warden.log")
@@ -85,6 +107,16 @@ class LocalFleet:
             ],
         )
 
+    def _reap(self) -> None:
+        """Let go of our own wardens that ended, also of those that a cancelled call waited for."""
+        for pid in tuple(self._children):
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                ended = True
+            if ended:
+                self._children.discard(pid)
+
 
 # -- the run directory --------------------------------------------------------------------------------------
 
@@ -92,11 +124,16 @@ class LocalFleet:
 def write_atomically(path: Path, data: bytes) -> None:
     """All or nothing, and on disk when it returns."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -145,6 +182,16 @@ def _try_lock(folder: Path) -> Generator[bool]:
         os.close(fd)
 
 
+def _end_without_word(folder: Path, spec: RunSpec, tries: int, said: str) -> RunOutcome | None:
+    """The outcome of a run that no warden lives for and that has none; None when one is still to be started.
+
+    Only for the holder of the lock: whoever comes later finds what is written under it.
+    """
+    if (folder / "warden.json").exists():
+        return _lost(folder, spec)
+    return _never_started(folder, spec, said) if tries >= TRIES else None
+
+
 def _lost(folder: Path, spec: RunSpec) -> RunOutcome:
     started = (folder / "warden.json").stat().st_mtime
     why = "its warden died with it (killed, or the machine went down)"
@@ -153,30 +200,29 @@ def _lost(folder: Path, spec: RunSpec) -> RunOutcome:
     )
 
 
-def _never_started(folder: Path, spec: RunSpec) -> RunOutcome:
+def _never_started(folder: Path, spec: RunSpec, said: str) -> RunOutcome:
     with contextlib.suppress(OSError):
         tail = (folder / "warden.log").read_bytes()[-500:].decode(errors="replace").strip()
-        why = f"the warden does not start: {tail.splitlines()[-1] if tail else 'it says nothing'} (see {folder}/warden.log)"
-        return RunOutcome(run=spec.id, end=End.FAILED, failure=FailureClass.LAUNCH, why=why, ended=time.time())
-    why = f"the warden does not start (see {folder})"
+        said = said or tail.rpartition("\n")[2]
+    why = f"the warden does not start: {said or 'it says nothing'} (see {folder}/warden.log)"
     return RunOutcome(run=spec.id, end=End.FAILED, failure=FailureClass.LAUNCH, why=why, ended=time.time())
 
 
-# -- waiting ------------------------------------------------------------------------------------------------
+# -- processes ----------------------------------------------------------------------------------------------
 
 
-async def _introduced(folder: Path) -> Identity | None:
-    """The living warden's identity. Between taking its lock and saying who it is lie microseconds."""
-    until = time.monotonic() + INTRODUCES_ITSELF_S
-    while time.monotonic() < until:
-        if (who := read_identity(folder)) is not None and is_alive(who):
-            return who
-        await asyncio.sleep(0.01)
-    return None
+async def _box_gone(folder: Path) -> None:
+    """A box dies with its warden, though not in the same instant: what comes next needs its folders for itself."""
+    try:
+        held = decode((folder / "box.json").read_bytes(), list[Identity])
+    except (FileNotFoundError, msgspec.DecodeError):  # there was none yet
+        return
+    for who in held:
+        await _exit_of(who.pid, lambda who=who: is_alive(who))
 
 
 async def _exit_of(pid: int, still: Callable[[], bool] = lambda: True) -> None:
-    """Return when the process has ended; our own child is reaped. Cancelling leaves it alone.
+    """Return when the process has ended. Cancelling leaves it alone.
 
     still: checked once the pid is pinned by its file descriptor, so that a reused pid is not waited for.
     """
@@ -187,16 +233,23 @@ async def _exit_of(pid: int, still: Callable[[], bool] = lambda: True) -> None:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     try:
-        if not still():
-            return
-        loop.add_reader(fd, lambda: ended.done() or ended.set_result(None))
-        await ended
+        if still():
+            loop.add_reader(fd, lambda: ended.done() or ended.set_result(None))
+            await ended
     finally:
         loop.remove_reader(fd)
         os.close(fd)
-    _reap(pid)
 
 
-def _reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _send(who: Identity, number: int) -> None:
+    """Send a signal to exactly this process, if it still runs."""
+    try:
+        fd = os.pidfd_open(who.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if is_alive(who):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, number)
+    finally:
+        os.close(fd)

@@ -170,7 +170,7 @@ class Limit(Event, frozen=True, kw_only=True, tag="limit"):
 
     last_words: ClassVar[bool] = True
 
-    #: wall, silence, turns
+    #: wall, silence, turns, output
     limit: str
     why: str
 

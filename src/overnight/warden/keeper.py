@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import psutil
 
+from overnight.durable.identity import Identity, identify
 from overnight.errors import BadInput, Unavailable
 from overnight.guard.verdict import Call, Verdict
 from overnight.missions.codec import encode
@@ -19,13 +22,18 @@ from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
 from overnight.warden.egress import Egress
-from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping
+from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping, clean
 from overnight.warden.gateway import Gateway
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
+from overnight.warden.output import MOST_OUTPUT, Output
 
 #: How often the agent's output is looked at. Hooks and model traffic are seen at once.
 LOOK_EVERY_S = 0.2
+#: How long one look may take: hooks wait for it. What is left is for the next one.
+LOOK_S = 0.05
+#: The same for the last look, when nobody waits for hooks any more.
+LAST_LOOK_S = 5.0
 #: Between asking the agent to end and killing its box.
 GRACE_S = 0.5
 _NO_RECORD = "what it does can't be put on record"
@@ -54,32 +62,42 @@ class Keeper:
         self.log = EventLog(folder / "events.ndjson")
         self._hooks = Hooks(agent, decide, self._record)
         self._servers: list[Server] = []
-        self._asked_to_stop = stop
+        self._listeners: Sequence[socket.socket] = ()
+        self._stop = stop
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
-        self._started = self._alive_at = time.time()
+        self._started = time.time()
+        # Limits are about time that passes here, not about what the clock is set to or a sleeping machine.
+        self._began = self._alive_at = time.monotonic()
         self._turns = 0
         self._hooked = False
-        self._read = 0
-        self._rest = b""
+        self._out, self._err = Output(folder / "agent.jsonl"), Output(folder / "agent.err")
 
     async def keep(self) -> RunOutcome:
         """Run to the end, whatever it is. Never raises for what agents, boxes and models do."""
         try:
+            return self._finish(await self._ending())
+        finally:
+            self.log.close()
+
+    async def _ending(self) -> RunOutcome:
+        """How the run ended. Nothing of it is left when this returns, and nothing more goes on record."""
+        try:
             self.log.write(Started(run=self.spec.id, agent=self.spec.agent))
-            return self._finish(await self._run())
+            return await self._run()
         except (Unavailable, BadInput) as error:
-            return self._finish(self._outcome(End.FAILED, FailureClass.LAUNCH, str(error)))
+            return self._outcome(End.FAILED, FailureClass.LAUNCH, str(error))
         except OSError as error:
-            return self._finish(self._outcome(End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}"))
+            return self._outcome(End.FAILED, FailureClass.MACHINE, f"this machine kept it from running: {error}")
         finally:
             for server in self._servers:
                 await server.close()
-            self.log.close()
+            for listener in self._listeners:  # those that nobody took over
+                listener.close()
 
     # -- starting -------------------------------------------------------------------------------------------
 
     async def _run(self) -> RunOutcome:
-        if (self.folder / "stop").exists():
+        if self._stop.is_set() or (self.folder / "stop").exists():
             return self._outcome(End.STOPPED, None, self._stop_reason())
         model, hooks, proxy = self.box.ports(3)
         place = Place(
@@ -90,18 +108,28 @@ class Keeper:
         self._hooked = launch.hooked
         self._write_given(place, launch)
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
+        self._listeners = process.listeners
         try:
+            self._name_processes(process)
             await self._serve(process, launch, place)
             route, box = launch.route.kind, self.box.level
             self.log.write(Launched(agent=self.agent.name, version=launch.version, route=route, box=box))
-            watch = asyncio.create_task(self._watch(process))
-            code = await process.wait()
-            self._asked_to_stop.set()
-            await watch
+            code = await self._attend(process)
         finally:
             await process.kill()
-        self._catch_up()
+        self._hear_the_end()
         return self._judge(code)
+
+    def _name_processes(self, process: BoxedProcess) -> None:
+        """Who holds the box together: should this warden be killed, the run is not over before they are gone."""
+        pids = [process.pid]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            pids += [child.pid for child in psutil.Process(process.pid).children()]
+        known: list[Identity] = []
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                known.append(identify(pid))
+        (self.folder / "box.json").write_bytes(encode(known))
 
     def _make(self, name: str) -> Path:
         path = self.folder / name
@@ -154,10 +182,13 @@ class Keeper:
         return {"HTTPS_PROXY": url, "https_proxy": url, "NO_PROXY": here, "no_proxy": here}
 
     async def _serve(self, process: BoxedProcess, launch: Launch, place: Place) -> None:
-        """The three listeners inside the box's network. What the route does not need answers nothing."""
+        """The three listeners inside the box's network. What the agent does not need answers nothing."""
         route = launch.route
         model, hooks, proxy = process.listeners
-        self._servers.append(await serve(hooks, self._hooks.handle, HOOK_LIMITS))
+        if launch.hooked:
+            self._servers.append(await serve(hooks, self._hooks.handle, HOOK_LIMITS))
+        else:
+            hooks.close()
         if route.kind == "gateway":
             key = self._environ.get(route.key_variable, "")
             self._servers.append(await serve(model, Gateway(route, place.token, key, self._record).handle))
@@ -171,38 +202,49 @@ class Keeper:
 
     def _record(self, event: Event) -> None:
         """Hooks and model traffic are signs of life, and they are on record before they take effect."""
-        self._alive_at = time.time()
+        self._alive_at = time.monotonic()
         self.log.write(event)
 
     # -- watching -------------------------------------------------------------------------------------------
 
-    async def _watch(self, process: BoxedProcess) -> None:
-        """Look at the output and at the limits until the agent ends or has to be ended."""
+    async def _attend(self, process: BoxedProcess) -> int:
+        """Look at the output and at the limits until the agent ends or has to be ended; its exit code."""
+        ended = asyncio.ensure_future(process.wait())
+        asked = asyncio.ensure_future(self._stop.wait())
         try:
-            await self._look(process)
-        except OSError as error:  # what can't be put on record does not go on
-            await self._end(process, End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}")
+            while not ended.done():
+                await asyncio.wait((ended, asked), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                if not ended.done() and (reason := self._reason_to_end(asked.done())) is not None:
+                    await self._end(process, *reason)
+                    break
+            return await ended
+        finally:
+            ended.cancel()
+            asked.cancel()
+            await asyncio.wait((ended, asked))
 
-    async def _look(self, process: BoxedProcess) -> None:
-        while not self._asked_to_stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._asked_to_stop.wait(), LOOK_EVERY_S)
-            self._catch_up()
-            if (reason := self._over_limit()) is not None:
-                self.log.write(Limit(limit=reason[0], why=reason[1]))
-                await self._end(process, End.STOPPED_BY_LIMIT, FailureClass.STUCK, reason[1])
-                return
-        if (self.folder / "stop").exists():
-            await self._end(process, End.STOPPED, None, self._stop_reason())
+    def _reason_to_end(self, asked: bool) -> tuple[End, FailureClass | None, str] | None:
+        if asked:
+            return End.STOPPED, None, self._stop_reason()
+        try:
+            self._catch_up(LOOK_S)
+            if (limit := self._over_limit()) is None:
+                return None
+            self.log.write(Limit(limit=limit[0], why=limit[1]))
+        except OSError as error:  # what can't be put on record does not go on
+            return End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}"
+        return End.STOPPED_BY_LIMIT, FailureClass.STUCK, limit[1]
 
     def _over_limit(self) -> tuple[str, str] | None:
-        limits, now = self.spec.limits, time.time()
-        if now - self._started > limits.wall:
+        limits, now = self.spec.limits, time.monotonic()
+        if now - self._began > limits.wall:
             return "wall", f"it ran longer than {show_duration(limits.wall)}"
         if now - self._alive_at > limits.silence:
             return "silence", f"nothing was heard of it for {show_duration(limits.silence)}"
         if self._turns > limits.turns:
             return "turns", f"it took more than {limits.turns} turns"
+        if self._out.size + self._err.size > MOST_OUTPUT:
+            return "output", f"it printed more than {MOST_OUTPUT >> 20} MiB"
         return None
 
     async def _end(self, process: BoxedProcess, end: End, failure: FailureClass | None, why: str) -> None:
@@ -215,16 +257,23 @@ class Keeper:
             await asyncio.wait_for(process.wait(), GRACE_S)
         await process.kill()
 
-    def _catch_up(self) -> None:
-        """Read what the agent printed since the last look; whole lines only."""
-        with contextlib.suppress(FileNotFoundError), (self.folder / "agent.jsonl").open("rb") as file:
-            file.seek(self._read)
-            while chunk := file.read(1 << 20):
-                self._read += len(chunk)
-                self._alive_at = time.time()
-                *lines, self._rest = (self._rest + chunk).split(b"\n")
-                for line in lines:
-                    self._note(line)
+    def _catch_up(self, seconds: float) -> None:
+        """Note what the agent printed since the last look: whole lines, for so long at most. Raises OSError."""
+        if self._out.changed() | self._err.changed():
+            self._alive_at = time.monotonic()
+        until = time.monotonic() + seconds
+        for line in self._out.lines():
+            self._note(line)
+            if time.monotonic() > until:
+                return
+
+    def _hear_the_end(self) -> None:
+        """What it printed last, when everything inside is dead."""
+        try:
+            self._catch_up(LAST_LOOK_S)
+            self._note(self._out.rest())
+        except OSError as error:
+            self._ended_by = self._ended_by or (End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}")
 
     def _note(self, line: bytes) -> None:
         for event in self.agent.read(line):
@@ -238,16 +287,11 @@ class Keeper:
 
     def _judge(self, code: int) -> RunOutcome:
         """How it ended: the agent's own account of it, overruled by ours."""
-        outcome = self.agent.classify(self.spec, code, self._output("agent.jsonl"), self._output("agent.err"))
+        outcome = self.agent.classify(self.spec, code, self._out.whole(), self._err.whole())
         if self._ended_by is not None:
             end, failure, why = self._ended_by
             outcome = msgspec.structs.replace(outcome, end=end, failure=failure, why=why)
         return outcome
-
-    def _output(self, name: str) -> bytes:
-        with contextlib.suppress(FileNotFoundError):
-            return (self.folder / name).read_bytes()
-        return b""
 
     def _stop_reason(self) -> str:
         with contextlib.suppress(FileNotFoundError):
@@ -259,7 +303,7 @@ class Keeper:
 
     def _finish(self, outcome: RunOutcome) -> RunOutcome:
         final = msgspec.structs.replace(
-            outcome, run=self.spec.id, denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
+            outcome, run=self.spec.id, why=clean(outcome.why), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(),
         )  # fmt: skip
         with contextlib.suppress(OSError):  # the outcome itself says it too
