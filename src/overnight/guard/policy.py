@@ -51,9 +51,9 @@ class InstallPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     names: tuple[str, ...] = ()
     #: From a URL, a git repository or an archive.
     url: Decision = Decision.DENY
-    #: Hosts of registries that may be named on the command line.
-    registries: tuple[str, ...] = (
-    )
+    #: Hosts of registries that may be named on the command line. None by default: which one is right is for the
+    #: machine's own configuration of its package managers to say.
+    registries: tuple[str, ...] = ()
     #: Packages of the machine (apt, brew, dnf, ...), installed.
     system: Decision = Decision.ALLOW
     #: Packages removed.
