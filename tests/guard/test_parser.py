@@ -127,7 +127,7 @@ def understood(text: str) -> bool:
 def bash_takes(text: str) -> bool:
     """True when bash itself would."""
     done = subprocess.run(["bash", "-n"], input=text.encode(), capture_output=True, timeout=20, check=False)
-    return done.returncode == 0 and b"here-document" not in done.stderr
+    return done.returncode == 0
 
 
 @settings(max_examples=150, deadline=None)
@@ -138,7 +138,7 @@ def test_what_bash_takes_is_understood(text: str) -> None:
         assert understood(text), text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(BROKEN)
 def test_what_bash_refuses_is_not_taken_for_harmless(text: str) -> None:
     """A text that is broken somewhere is taken by us only where bash takes it too."""

@@ -495,7 +495,7 @@ class Parser(Scanner):
             if final:
                 place.append(Word((Lit("", quoted=True),)))
                 continue
-            body = self._here_text(mark, strip=strip)
+            body = self._here_text(mark, strip=strip, joins=not quoted)
             if quoted:
                 place.append(Word((Lit(body, quoted=True),)))
             else:
@@ -504,8 +504,9 @@ class Parser(Scanner):
                 self.steps += inner.steps
                 self.step()
 
-    def _here_text(self, mark: str, *, strip: bool) -> str:
+    def _here_text(self, mark: str, *, strip: bool, joins: bool) -> str:
         lines: list[str] = []
+        joined = False
         while self.at < self.end:
             newline = self.text.find("\n", self.at)
             stop = self.end if newline < 0 else newline
@@ -513,8 +514,10 @@ class Parser(Scanner):
             self.at = min(stop + 1, self.end)
             if strip:
                 line = line.lstrip("\t")
-            if line == mark:
+            if line == mark and not joined:
                 return "".join(lines)
+            # A backslash at the end of a line makes the next one part of it, the mark included.
+            joined = joins and (len(line) - len(line.rstrip("\\"))) % 2 == 1
             lines.append(line + "\n")
         return "".join(lines)
 

@@ -149,7 +149,11 @@ class Rules:
             return None
         if effect.verb == "force" and effect.lease:
             return by_policy(git.force_push_feature, "git.force-push", f"a forced push of {target}", effect.words)
-        protected = not effect.refs or any(fnmatchcase(ref, glob) for ref in effect.refs for glob in git.protected)
+        protected = (
+            not effect.refs
+            or any("*" in ref for ref in effect.refs)
+            or any(fnmatchcase(ref, glob) for ref in effect.refs for glob in git.protected)
+        )
         if effect.verb in ("mirror", "delete") or protected:
             return denied(
                 f"git.{effect.verb}", f"a {effect.verb} push of {target} would lose others' work", effect.words

@@ -29,7 +29,7 @@ _CODE = re.compile(
     r"|(?:merge|filter)\..*\.(?:driver|clean|smudge|process)|pager\..*|gpg\.(?:.*\.)?program|credential\.(?:.*\.)?helper"
     r"|(?:difftool|mergetool)\..*\.cmd|interactive\.difffilter|uploadpack\.packobjectshook|browser\..*\.cmd|man\..*\.cmd"
     r"|sendemail\..*cmd|protocol\.ext\.allow|remote\..*\.(?:uploadpack|receivepack|proxy|vcs)|trailer\..*\.(?:command|cmd)"
-    r"|receive\.proc.*|init\.templatedir|include\.path|includeif\..*\.path|core\.alternaterefscommand|core\.worktree|core\.gitproxy)\Z"
+    r"|receive\.proc.*|init\.templatedir|include\.path|includeif\..*\.path|core\.alternaterefscommand|core\.worktree|url\..*\.(?:push)?insteadof|core\.gitproxy)\Z"
 )
 _HARMLESS_VALUE = re.compile(
     r"(?:/usr/bin/)?(?:cat|less|more|vi|vim|nvim|nano|emacs|true|false|:|code|delta|bat|store|cache|osxkeychain|manager(?:-core)?|head"

@@ -363,6 +363,8 @@ def _output(run: Run, args: list[Text]) -> Text | None:
                                   "-U", "-n", "-L", "--grep", "--author", "--since", "--until", "--after", "--before", "--prefix"))  # fmt: skip
     for name in found.all("-o", "--output", "--output-directory"):
         run.write(name)
+    if run.argv[1] == "bundle" and args[:1] == ["create"] and len(args) > 1 and args[1] != "-":
+        run.write(args[1])
     if run.argv[1] == "grep" and (code := found.value("-O", "--open-files-in-pager")) is not None:
         run.shell(Text(code + " file"), "git grep -O")
     if run.argv[1] == "difftool" and (code := options(args, valued=("-x", "--extcmd")).value("-x", "--extcmd")):

@@ -155,6 +155,41 @@ def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
     return Text(HOLE, run.taint)
 
 
+@model(
+    "julia",
+    "groovy",
+    "elixir",
+    "tclsh",
+    "wish",
+    "scala",
+    "swipl",
+    "runghc",
+    "racket",
+    "guile",
+    "sbcl",
+    "clojure",
+    "bb",
+    "crystal",
+    "kotlin",
+    "nim",
+    "ocaml",
+    "jshell",
+    "erl",
+)
+def other_language(run: Run) -> Text | None:
+    """Languages that are read by their literals alone."""
+    found = options(run.args, valued=("-e", "-E", "--eval", "-c", "--command", "-g"), leading=True)
+    for code in found.all("-e", "-E", "--eval", "-c", "--command", "-g"):
+        source_effects(run, code, "other")
+    if not found.operands and run.stdin is not None:
+        _analysed(
+            run, Text(re.sub(r"(?m)\bexec\s+(.*)$", r"'\1'", run.stdin), run.stdin.taint), "other", source_effects
+        )
+    if found.operands:
+        run.read(found.operands[0])
+    return Text(HOLE, run.taint)
+
+
 @model("deno", "bun")
 def javascript_runtime(run: Run) -> Text | None:
     """`deno eval CODE`, `bun -e CODE`; the rest is a runner or a package manager."""

@@ -325,6 +325,8 @@ class _Reader(ast.NodeVisitor):
 
     def _delete(self, path: Value, how: str) -> None:
         if path is None:
+            if "-c" in self.run.argv:
+                self.run.delete(HOLE, recursive=how == "rmtree", how=f"python {how}")
             return
         self.run.delete(self._at_home(path), recursive=how == "rmtree", how=f"python {how}")
 

@@ -12,8 +12,9 @@ import re
 
 from overnight.guard.effects import Net
 from overnight.guard.machine import Run
+from overnight.guard.parser import parse
 from overnight.guard.scanner import SyntaxProblem, ansi_c
-from overnight.guard.text import DECODED, HOLE, LOCAL, NETWORK, Text, shown
+from overnight.guard.text import DECODED, HOLE, LOCAL, NETWORK, STAR, Text, shown
 
 _STRING = r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'"
 _LITERAL = re.compile(_STRING, re.DOTALL)
@@ -45,6 +46,8 @@ _SENDS = re.compile(
 _SOCKET = re.compile(
     r"fsockopen|TCPSocket|IO::Socket|net\.(?:connect|Socket|createConnection)|socket\.tcp|Socket\.new|use Socket"
 )
+#: Ruby's and Perl's other backquotes.
+_COMMANDS = re.compile(r"(?:%x|qx)(?:\(([^)]*)\)|\{([^}]*)\}|\[([^\]]*)\]|\|([^|]*)\||/([^/]*)/|!([^!]*)!)")
 _EVAL = re.compile(
     r"\b(?:eval|Function|assert|load|loadstring|instance_eval|class_eval|vm\.run\w+|create_function)\s*[( ]\s*"
 )
@@ -126,11 +129,17 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     run.m.parsing(source)
     text = folded(source, run.m.bounds.home)
     texts = literals(text)
-    for quoted in re.findall(r"`([^`]*)`", text) + re.findall(r"(?:%x|qx)[{(\[|/!]([^})\]|/!]*)", text):
+    for quoted in re.findall(r"`([^`]*)`", text) + [part for pair in _COMMANDS.findall(text) for part in pair if part]:
         if language in ("ruby", "perl", "php"):
             run.shell(Text(re.sub(r"[#$]\{[^}]*\}", HOLE, quoted)), language)
     for statement in _statements(text) if language != "powershell" else [text]:
         _statement(run, statement, language)
+    if language == "perl":
+        for name in texts:
+            if name.startswith("|") or name.rstrip().endswith("|"):
+                run.shell(Text(name.strip("| ")), language, stdin=Text(HOLE))
+    if ("child_process" in text and not _RUN.search(text.replace("child_process", ""))) or language == "other":
+        _maybe_code(run, [*texts, *re.findall(r"`([^`]+)`", text)], language)
     if _EVAL.search(text) and (
         _NETWORK.search(text) or re.search(r"LWP|open-uri|Net::HTTP", text + " ".join(run.argv))
     ):
@@ -156,6 +165,18 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     for name in texts:
         if _PATHLIKE.fullmatch(name) and len(name) < 300:
             _touched(run, name, text)
+
+
+def _maybe_code(run: Run, texts: list[str], language: str) -> None:
+    """Literals that would pass for commands, where the call that may run them is hidden."""
+    for name in texts:
+        if " " not in name:
+            continue
+        try:
+            parse(name)
+        except SyntaxProblem:
+            continue
+        run.shell(Text(name), language)
 
 
 def _home(run: Run, name: str) -> str:
@@ -187,6 +208,7 @@ def _statement(run: Run, statement: str, language: str) -> None:
                 or name in ("fs", "node:fs", "fs/promises", "path", "os", "fileutils", "File::Path", "shutil")
             ):
                 continue
+            name = name.replace("*", STAR) if "glob" in statement else name
             run.delete(_home(run, name), recursive=bool(_TREE.search(statement)), how=language)
 
 
@@ -212,7 +234,7 @@ def _evals(run: Run, text: str, language: str) -> None:
     for found in _EVAL.finditer(text):
         rest = text[found.end() :]
         literal = _LITERAL.match(rest)
-        if _DECODERS.search(text) and len(rest) < len(text) and literal and literal.group() not in run.argv[-1]:
+        if _DECODERS.search(run.argv[-1]) and len(rest) < len(text) and literal and literal.group() not in run.argv[-1]:
             run.opaque("obfuscated", DECODED)
         if literal:
             inner = unescaped(literal.group(1) or literal.group(2) or "")
