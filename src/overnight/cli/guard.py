@@ -6,13 +6,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import click
 import msgspec
 from msgspec import Struct
 
 from overnight.cli.guard_place import Disk, NoBounds, bounds_around
+from overnight.cli.guard_session import Changed
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.errors import BadInput
 from overnight.guard.decide import decide
@@ -21,9 +22,11 @@ from overnight.guard.explain import explain as explained
 from overnight.guard.judgement import Finding
 from overnight.guard.ledger import Ledger
 from overnight.guard.policy import ATTENDED, GuardPolicy
+from overnight.guard.text import shown
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.guard.world import Bounds, NoWorld, World
 
+_T = TypeVar("_T")
 _COLOURS = {Decision.ALLOW: "green", Decision.ASK: "yellow", Decision.DENY: "red"}
 #: Exit code of `test` when a verdict is not its label.
 _DIFFERS = 3
@@ -98,8 +101,9 @@ def guard() -> None:
 @click.argument("command")
 @_cwd
 @_attended
+@click.option("--written", is_flag=True, help="Look into scripts that it runs, as if the agent had written them.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def explain(command: str, cwd: Path | None, attended: bool, as_json: bool) -> None:
+def explain(command: str, cwd: Path | None, attended: bool, written: bool, as_json: bool) -> None:
     """How COMMAND is understood, what it would do, which rules speak against it, and the verdict.
 
     Nothing of it is run. `-` reads the command from standard input.
@@ -107,7 +111,9 @@ def explain(command: str, cwd: Path | None, attended: bool, as_json: bool) -> No
     if command == "-":
         command = sys.stdin.buffer.read().decode(errors="surrogateescape")
     bounds, folder = _place(cwd or Path.cwd())
-    found = explained(_call(command, folder), _policy(attended), bounds, Disk(), Ledger())
+    disk = Disk()
+    ledger = Ledger(files=Changed(disk, 0.0)) if written else Ledger()
+    found = explained(_call(command, folder), _policy(attended), bounds, disk, ledger)
     if not as_json:
         _show(found, folder, bounds, attended)
         return
@@ -115,7 +121,8 @@ def explain(command: str, cwd: Path | None, attended: bool, as_json: bool) -> No
     say_json(
         Explained(
             command=command, cwd=folder, worktree=bounds.worktree, attended=attended, parse=found.tree,
-            effects=msgspec.to_builtins(told.effects), findings=told.findings, verdict=told.verdict,
+            effects=_plain(told.effects, tuple[Any, ...]), findings=_plain(told.findings, tuple[Finding, ...]),
+            verdict=_plain(told.verdict, Verdict),
         )
     )  # fmt: skip
 
@@ -179,6 +186,19 @@ def _place(cwd: Path) -> tuple[Bounds, str]:
 
 
 # -- explain ------------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any, kind: type[_T]) -> _T:
+    """A value of the guard without its own kinds of text; what it can't know of a text is shown as such."""
+
+    def readable(part: Any) -> Any:
+        if isinstance(part, str):
+            return shown(part)
+        if isinstance(part, dict):
+            return {key: readable(each) for key, each in cast("dict[str, Any]", part).items()}
+        return [readable(each) for each in cast("list[Any]", part)] if isinstance(part, list | tuple) else part
+
+    return msgspec.convert(readable(msgspec.to_builtins(value, enc_hook=str)), kind)
 
 
 def _show(found: Explanation, folder: str, bounds: Bounds, attended: bool) -> None:

@@ -38,6 +38,7 @@ def answer(body: bytes, environ: Mapping[str, str]) -> bytes:
     import msgspec
 
     from overnight.cli.guard_place import Disk, bounds_around
+    from overnight.cli.guard_session import Changed, began
     from overnight.guard.decide import decide
     from overnight.guard.envelope import decode
     from overnight.guard.ledger import Ledger
@@ -61,7 +62,9 @@ def answer(body: bytes, environ: Mapping[str, str]) -> bytes:
     )
     # The session's folder, wherever the agent has gone since: bounds don't follow a `cd`.
     bounds = bounds_around(environ.get("CLAUDE_PROJECT_DIR") or cwd)
-    verdict = decide(call, ATTENDED, bounds, Disk(), Ledger())
+    disk = Disk()
+    ledger = Ledger(files=Changed(disk, began(event, environ)))
+    verdict = decide(call, ATTENDED, bounds, disk, ledger)
     reason = f"Overnight's guard: {verdict.reason} [{verdict.rule}]"
     decision = {
         "hookEventName": _EVENT,
