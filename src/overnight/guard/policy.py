@@ -12,6 +12,11 @@ from overnight.guard.verdict import Decision
 _ORDER = (Decision.ALLOW, Decision.ASK, Decision.DENY)
 
 SECRETS = (
+    "**/*.env", "**/.bash_history", "**/.zsh_history", "**/.mysql_history", "**/.psql_history", "**/.python_history", "**/.s3cfg",
+    "**/.boto", "**/.config/rclone/rclone.conf", "**/.config/sops/**", "**/.config/op/**", "**/.vnc/passwd", "**/*.ovpn",
+    "**/wallet.dat", "**/.ethereum/keystore/**", "**/.bitcoin/**", "**/.config/chromium/**", "**/.databrickscfg", "**/.snowsql/config",
+    "**/.m2/settings.xml", "**/.gradle/gradle.properties", "**/.config/doctl/config.yaml", "**/.fly/config.yml", "**/.heroku/**",
+    "**/private*.pem", "**/private_key", "**/*_key.pem", "**/*-key.pem", "**/key.pem", "**/credentials.csv", "**/credentials",
     "**/.env", "**/.env.*", "**/.envrc", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.git-credentials",
     "**/.npmrc", "**/.pypirc", "**/.ssh", "**/.ssh/**", "**/.gnupg", "**/.gnupg/**", "**/.aws", "**/.aws/**", "**/.azure/**",
     "**/.kube/**", "**/.docker/config.json", "**/.config/gcloud/**", "**/.config/gh/hosts.yml", "**/.config/glab-cli/**",
