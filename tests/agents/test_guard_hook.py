@@ -78,6 +78,15 @@ def test_harm_is_denied_and_work_goes_on(tmp_path: Path) -> None:
     assert not any("Overnight's guard" in told(model, call) for call in (2, 5))
 
 
+def test_what_one_call_writes_is_judged_when_another_runs_it(tmp_path: Path) -> None:
+    """Each call has a hook process of its own, yet a script of the session is no way round the guard."""
+    write = Use("Write", {"file_path": f"{tmp_path}/work/x.sh", "content": "git push --mirror; touch evil\n"})
+    run = Use("Bash", {"command": "bash x.sh"})
+    files, _, model = session(tmp_path, _Hooked(HOOK, onFailure="block"), write, run)
+    assert files == [".git", "x.sh"]
+    assert "[git.mirror]" in told(model, 2)
+
+
 def test_the_same_calls_run_without_it(tmp_path: Path) -> None:
     """What the other tests show is the hook's doing: where the hook lets everything through, the harm is done."""
     files, _, _ = session(tmp_path, _Hooked("exit 0"), HARMFUL)
