@@ -18,7 +18,7 @@ from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable.journal import Observer
 from overnight.errors import NotARepository, OvernightError
 from overnight.fleet.local import LocalFleet
-from overnight.guard.decide import decide
+from overnight.guard.decide import assess
 from overnight.guard.ledger import Ledger
 from overnight.guard.policy import GuardPolicy
 from overnight.guard.verdict import Call, Verdict
@@ -98,7 +98,7 @@ async def keep(folder: Path, spec: RunSpec, stop: asyncio.Event) -> RunOutcome:
 
 
 class guard_of:  # noqa: N801 (reads as the function that it is)
-    """The guard of one run, with its memory of what the run wrote."""
+    """The guard of one run, with its memory of what the run wrote and was refused."""
 
     def __init__(self, spec: RunSpec, folder: Path) -> None:
         home = str(folder / "home")
@@ -106,7 +106,9 @@ class guard_of:  # noqa: N801 (reads as the function that it is)
         self._world, self._policy, self._ledger = RunDisk(spec.worktree, home), GuardPolicy(), Ledger()
 
     def __call__(self, call: Call) -> Verdict:
-        return decide(call, self._policy, self._bounds, self._world, self._ledger)
+        assessed = assess(call, self._policy, self._bounds, self._world, self._ledger)
+        self._ledger = assessed.ledger
+        return assessed.verdict
 
 
 async def try_checks(root: Path, policy: Policy) -> tuple[CheckResult, ...]:
