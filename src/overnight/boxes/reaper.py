@@ -83,6 +83,14 @@ def _ended(pid: int) -> "int | None":
     return code
 
 
+def _heard(control: socket.socket) -> bytes:
+    """A message; none when the starter died, also when it had not read yet what it was told."""
+    try:
+        return control.recv(64)
+    except ConnectionResetError:
+        return b""
+
+
 def _follow(pid: int, control: socket.socket, wake: socket.socket) -> int:
     """Serve the control socket until argv ends, or everything has to."""
     while (code := _ended(pid)) is None:
@@ -90,7 +98,7 @@ def _follow(pid: int, control: socket.socket, wake: socket.socket) -> int:
         if wake in ready:
             wake.recv(4096)
         if control in ready:
-            message = control.recv(64)
+            message = _heard(control)
             if message[:1] == b"s":
                 os.kill(pid, int(message[1:]))
             else:
@@ -113,8 +121,10 @@ def main() -> None:
     child = _spawn(order)
     with contextlib.suppress(OSError):
         control.send(b"r")
-    code = _NOT_FOUND if child is None else _follow(child.pid, control, wake)
-    _kill_all()
+    try:
+        code = _NOT_FOUND if child is None else _follow(child.pid, control, wake)
+    finally:  # whatever happens here, nobody is left to himself
+        _kill_all()
     with contextlib.suppress(OSError):
         control.send(b"x%d" % code)
     os._exit(0)

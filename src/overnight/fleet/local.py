@@ -1,8 +1,7 @@
 """The local fleet: one warden process per run, in its own session, outliving whoever started it.
 
 A run directory says everything: `spec.json` (what to do), `warden.lock` (held by the living warden),
-`warden.json` (who it is), `box.json` (who holds its box together), `outcome.json` (how it ended; written once).
-The daemon finds out by looking there.
+`warden.json` (who it is), `outcome.json` (how it ended; written once). The daemon finds out by looking there.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ import signal
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-
-import msgspec
 
 from overnight.durable.identity import Identity, is_alive
 from overnight.missions.codec import decode, encode
@@ -212,13 +209,31 @@ def _never_started(folder: Path, spec: RunSpec, said: str) -> RunOutcome:
 
 
 async def _box_gone(folder: Path) -> None:
-    """A box dies with its warden, though not in the same instant: what comes next needs its folders for itself."""
+    """A box dies with its warden, though not in the same instant: what comes next needs its folders for itself.
+
+    Whatever holds a box together has the agent's standard error open for writing from before its start to its end.
+    The kernel gives a read lease on a file only while nobody has; it needs no permission to look at processes.
+    """
     try:
-        held = decode((folder / "box.json").read_bytes(), list[Identity])
-    except (FileNotFoundError, msgspec.DecodeError):  # there was none yet
+        fd = os.open(folder / "agent.err", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # there was no box yet
         return
-    for who in held:
-        await _exit_of(who.pid, lambda who=who: is_alive(who))
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # which is ignored, should somebody open it just then
+        while not _leased(fd):  # noqa: ASYNC110 (the kernel announces leases that break, not those that can be had)
+            await asyncio.sleep(LOOK_S)
+    finally:
+        os.close(fd)  # gives the lease back
+
+
+def _leased(fd: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without leases: a few milliseconds are all that is missed
+        return True
+    return True
 
 
 async def _exit_of(pid: int, still: Callable[[], bool] = lambda: True) -> None:

@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import psutil
 
-from overnight.durable.identity import Identity, identify
 from overnight.errors import BadInput, Unavailable
 from overnight.guard.verdict import Call, Verdict
 from overnight.missions.codec import encode
@@ -110,7 +108,6 @@ class Keeper:
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         self._listeners = process.listeners
         try:
-            self._name_processes(process)
             await self._serve(process, launch, place)
             route, box = launch.route.kind, self.box.level
             self.log.write(Launched(agent=self.agent.name, version=launch.version, route=route, box=box))
@@ -119,17 +116,6 @@ class Keeper:
             await process.kill()
         self._hear_the_end()
         return self._judge(code)
-
-    def _name_processes(self, process: BoxedProcess) -> None:
-        """Who holds the box together: should this warden be killed, the run is not over before they are gone."""
-        pids = [process.pid]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            pids += [child.pid for child in psutil.Process(process.pid).children()]
-        known: list[Identity] = []
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                known.append(identify(pid))
-        (self.folder / "box.json").write_bytes(encode(known))
 
     def _make(self, name: str) -> Path:
         path = self.folder / name
