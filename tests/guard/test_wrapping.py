@@ -90,8 +90,8 @@ CODE = st.sampled_from(
         'set -- {q}; eval "$1"',
         "! {c}",
         "sleep 1; {c}",
-        "[[ -n $({c}) ]]",
-        'echo "${{Z:-$({c})}}"',
+        "[[ -n $( {c} ) ]]",
+        'echo "${{Z:-$( {c} )}}"',
     ]
 )
 
