@@ -1,20 +1,25 @@
-"""What the gateway adds to the first byte of a model's answer, and to each later piece, on this machine.
+"""What the gateway adds to the first byte of a model's answer, and how much goes through it, on this machine.
 
     python -m benchmarks.gateway [ROUNDS]
 
 A model on the loopback answers at once, directly and through the gateway, in turns; both ways open a connection for
-each request. Medians in milliseconds. The gateway's record is a real file.
+each request. Client, gateway and model share one process, so in throughput they share one core. Medians with their
+quartiles. The gateway's record is a real file.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
+
+from msgspec import Struct
 
 from overnight.ports import Route
 from overnight.warden.events import EventLog
@@ -25,28 +30,49 @@ TOKEN, KEY = "overnight-dummy", "key"
 PIECES = 50
 #: About the size of a request in the middle of a session.
 BODY = b"x" * 200_000
+#: Bytes of the answer that throughput is measured with, and of its pieces.
+LARGE, PIECE = 256 << 20, 64 << 10
 
 
-async def model(_request: Request, exchange: Exchange) -> None:
-    """Streams small pieces, as fast as they are taken."""
+async def model(request: Request, exchange: Exchange) -> None:
+    """Streams small pieces, as fast as they are taken; large ones when asked for `/v1/large`."""
     await exchange.start(200, [(b"content-type", b"text/event-stream")])
-    for n in range(PIECES):
-        await exchange.send(b"event: content_block_delta\ndata: %d\n\n" % n)
+    large = request.path == "/v1/large"
+    for n in range(LARGE // PIECE if large else PIECES):
+        await exchange.send(bytes(PIECE) if large else b"event: content_block_delta\ndata: %d\n\n" % n)
     await exchange.finish()
 
 
 async def ask(port: int) -> tuple[float, float]:
     """Milliseconds to the first byte of the body, and to the end."""
-    began = time.perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        head = f"POST /v1/messages HTTP/1.1\r\nhost: m\r\nx-api-key: {TOKEN}\r\ncontent-length: {len(BODY)}\r\n"
-        writer.write(head.encode() + b"connection: close\r\n\r\n" + BODY)
-        await reader.readuntil(b"\r\n\r\n")
+    async with _asked(port, "/v1/messages", BODY) as (reader, began):
         await reader.readexactly(1)
         first = time.perf_counter()
         await reader.read()
         return (first - began) * 1000, (time.perf_counter() - began) * 1000
+
+
+async def pull(port: int) -> float:
+    """MB/s of a large answer."""
+    async with _asked(port, "/v1/large", b"x") as (reader, began):
+        size = 0
+        while piece := await reader.read(1 << 20):
+            size += len(piece)
+        if size < LARGE:
+            raise RuntimeError(f"{size} bytes came")
+        return size / 1e6 / (time.perf_counter() - began)
+
+
+@contextlib.asynccontextmanager
+async def _asked(port: int, path: str, body: bytes) -> AsyncGenerator[tuple[asyncio.StreamReader, float]]:
+    """A request whose answer's head was read, and when it began."""
+    began = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        head = f"POST {path} HTTP/1.1\r\nhost: m\r\nx-api-key: {TOKEN}\r\ncontent-length: {len(body)}\r\n"
+        writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        await reader.readuntil(b"\r\n\r\n")
+        yield reader, began
     finally:
         writer.close()
         await writer.wait_closed()
@@ -57,46 +83,64 @@ def _listening() -> tuple[socket.socket, int]:
     return sock, sock.getsockname()[1]
 
 
-async def measure(rounds: int, folder: Path) -> dict[str, float]:
-    """Medians: to the first byte and in all, direct and through the gateway."""
+class Figures(Struct, frozen=True):
+    """What one way was measured to do, value by value."""
+
+    first_byte: list[float]
+    whole: list[float]
+    throughput: list[float]
+
+
+async def measure(rounds: int, folder: Path) -> tuple[Figures, Figures]:
+    """Directly, and through the gateway."""
     (model_socket, model_port), (gateway_socket, gateway_port) = _listening(), _listening()
     route = Route(
         kind="gateway", upstream=f"http://127.0.0.1:{model_port}", key_header="x-api-key",
-        allowed=(("POST", "/v1/messages"),),
+        allowed=(("POST", "/v1/(messages|large)"),),
     )  # fmt: skip
     log = EventLog(folder / "events.ndjson")
     servers = [
         await serve(model_socket, model),
         await serve(gateway_socket, Gateway(route, TOKEN, KEY, log.write).handle),
     ]
+    ways = {port: Figures([], [], []) for port in (model_port, gateway_port)}
     try:
-        direct, through = list[tuple[float, float]](), list[tuple[float, float]]()
         for n in range(rounds + 10):
-            for port, times in ((model_port, direct), (gateway_port, through)):
-                taken = await ask(port)
+            for port, figures in ways.items():
+                first, whole = await ask(port)
                 if n >= 10:  # the first ones warm up
-                    times.append(taken)
+                    figures.first_byte.append(first)
+                    figures.whole.append(whole)
+        for _ in range(5):
+            for port, figures in ways.items():
+                figures.throughput.append(await pull(port))
     finally:
         for server in servers:
             await server.close()
         log.close()
-    return {
-        f"{name}, {what}": statistics.median(times[at] for times in measured)
-        for name, measured in (("direct", direct), ("gateway", through))
-        for at, what in enumerate(("first byte", "whole answer"))
-    }
+    return ways[model_port], ways[gateway_port]
+
+
+def _row(name: str, values: list[float], unit: str) -> None:
+    low, middle, high = statistics.quantiles(values, n=4)
+    print(f"{name:32} {middle:9.2f} {unit:5} (quartiles {low:.2f} to {high:.2f}, n={len(values)})")
 
 
 def main() -> None:
-    """Print the medians and what the gateway adds."""
+    """Print what was measured, and what the gateway adds."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     with tempfile.TemporaryDirectory() as folder:
-        medians = asyncio.run(measure(rounds, Path(folder)))
-    for name, ms in medians.items():
-        print(f"{name:24} {ms:8.2f} ms")
-    for what in ("first byte", "whole answer"):
-        added = medians[f"gateway, {what}"] - medians[f"direct, {what}"]
-        print(f"{'added, ' + what:24} {added:8.2f} ms")
+        direct, through = asyncio.run(measure(rounds, Path(folder)))
+    for name, way in (("direct", direct), ("gateway", through)):
+        _row(f"{name}, first byte", way.first_byte, "ms")
+        _row(f"{name}, whole answer", way.whole, "ms")
+        _row(f"{name}, throughput", way.throughput, "MB/s")
+    # Each pair was measured one right after the other, so the machine was about as busy for both.
+    for name, pairs in (
+        ("first byte", zip(direct.first_byte, through.first_byte, strict=True)),
+        ("whole answer", zip(direct.whole, through.whole, strict=True)),
+    ):
+        _row(f"added, {name}", [after - before for before, after in pairs], "ms")
 
 
 if __name__ == "__main__":
