@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,7 @@ from scene import KEY, Scene, within
 from overnight.agents.claude import ClaudeAgent
 from overnight.agents.claude_settings import ClaudeSettings
 from overnight.agents.scripted import Say, ScriptedModel, Stall, Use, play, playing
+from overnight.fleet.local import read_identity
 from overnight.guard.verdict import Decision
 from overnight.missions.run import End, RunOutcome
 from overnight.warden.events import AgentSaid, Asked, Decided, Ended, Exchanged, Launched, read_events
@@ -110,8 +113,9 @@ def test_without_its_warden_the_real_cli_does_nothing_more(scene: Scene) -> None
             scene.config(f'[agents.claude]\nupstream = "{url}"\nretries = 0\n', "bubblewrap")
             run = asyncio.create_task(scene.fleet().run(scene.spec(agent="claude")))
             await model.reached("killed")
-            warden = next(p for p in psutil.Process().children() if "overnight.warden_process" in p.cmdline())
-            warden.kill()
+            warden = read_identity(scene.folder)
+            assert warden is not None
+            os.kill(warden.pid, signal.SIGKILL)
             outcome = await run
             assert inside(scene) == []
             model.release("killed")
