@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +17,7 @@ from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import Duration
 from overnight.ports import AgentEvent, Launch, Place, Route
 from overnight.warden.events import AgentSaid, Ended, EventLog, Launched, Limit, Started, Stopping, read_events
+from overnight.warden.http import Exchange, Request, serve
 from overnight.warden.keeper import Keeper
 
 BOXES = pytest.mark.parametrize("box", ["none", "bubblewrap"])
@@ -42,6 +44,23 @@ class Routed(CommandAgent):
         given = super().launch(spec, place)
         route = Route(kind="gateway", upstream="http://127.0.0.1:1", key_header="x-api-key", key_variable="KEY")
         return Launch(argv=given.argv, env=given.env, route=route, stdin=b"")
+
+
+class Asking(CommandAgent):
+    """Gives its program the port of its model and the token."""
+
+    def __init__(self, settings: CommandSettings, upstream: int) -> None:
+        super().__init__(settings)
+        self._upstream = upstream
+
+    def launch(self, spec: RunSpec, place: Place) -> Launch:
+        given = super().launch(spec, place)
+        route = Route(
+            kind="gateway", upstream=f"http://127.0.0.1:{self._upstream}", key_header="x-api-key", key_variable="KEY",
+            allowed=(("GET", "/m"),),
+        )  # fmt: skip
+        argv = (*given.argv, "agent", str(place.ports.model), place.token)
+        return Launch(argv=argv, env=given.env, route=route, hooked=False)
 
 
 def events(scene: Scene) -> list[object]:
@@ -257,3 +276,38 @@ def test_an_agent_without_hooks_is_not_counted_as_quiet(scene: Scene) -> None:
     """Its exit code and its last words decide, and nobody claims to have counted its calls."""
     outcome = within(scene.keeper("echo; echo 'BLOCKED: no key'").keep())
     assert (outcome.end, outcome.why, outcome.calls) == (End.BLOCKED, "no key", None)
+
+
+def test_an_answer_that_comes_is_a_sign_of_life(scene: Scene) -> None:
+    """A model that says something now and then keeps a run going that prints nothing; when it stops, so does the run."""
+    ask = (
+        "exec 8<>/dev/tcp/127.0.0.1/$1; printf 'GET /m HTTP/1.1\\r\\nhost: m\\r\\nx-api-key: %s\\r\\n\\r\\n' $2 >&8; "
+        "exec 9>bell; echo asked >&9; while :; do sleep 60; done"
+    )
+    said: list[int] = []
+
+    async def model(_request: Request, exchange: Exchange) -> None:
+        await exchange.start(200, [])
+        loop = asyncio.get_running_loop()
+        for n in range(12):
+            due = asyncio.Event()
+            loop.call_later(0.15, due.set)
+            await due.wait()
+            await exchange.send(b"piece")
+            said.append(n)
+        await asyncio.Event().wait()
+
+    async def story() -> RunOutcome:
+        sock = socket.create_server(("127.0.0.1", 0))
+        server = await serve(sock, model)
+        try:
+            agent = Asking(CommandSettings(argv=("bash", "-c", ask)), sock.getsockname()[1])
+            limits = Limits(silence=Duration(1.0))
+            return await scene.keeper("", agent=agent, limits=limits, environ={"KEY": "sk-1"}).keep()
+        finally:
+            await server.close()
+
+    outcome = within(story())
+    assert outcome.end is End.STOPPED_BY_LIMIT
+    assert "nothing was heard" in outcome.why
+    assert len(said) == 12

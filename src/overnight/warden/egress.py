@@ -74,14 +74,15 @@ class Egress:
         hosts: Sequence[str],
         record: Record,
         *,
+        heard: Callable[[], None] = lambda: None,
         bounds: Bounds | None = None,
         resolver: Resolver = resolve,
         address_ok: Callable[[str], bool] = is_public,
     ) -> None:
-        """hosts: exact names, or `*.suffix` for every name below one."""
+        """hosts: exact names, or `*.suffix` for every name below one. heard: called for what comes back."""
         self._hosts = tuple(host.lower().removesuffix(".") for host in hosts)
         self._record, self._bounds = record, bounds or Bounds()
-        self._resolve, self._address_ok = resolver, address_ok
+        self._resolve, self._address_ok, self._heard = resolver, address_ok, heard
 
     async def handle(self, request: Request, exchange: Exchange) -> Response | None:
         """The handler for `serve`: 403 with the reason for whatever may not pass."""
@@ -99,7 +100,7 @@ class Egress:
         except _Refused as refused:
             self._record(Reached(target=target, allowed=False, why=str(refused)))
             return None
-        tunnel = _Tunnel((reader, writer), (out_reader, out_writer), self._bounds.idle_s)
+        tunnel = _Tunnel((reader, writer), (out_reader, out_writer), self._bounds.idle_s, self._heard)
         try:
             self._record(Reached(target=target, allowed=True))
             await tunnel.carry(hello)
@@ -174,8 +175,9 @@ class _Tunnel:
         inside: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         outside: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         idle_s: float,
+        heard: Callable[[], None],
     ) -> None:
-        self._inside, self._outside, self._idle_s = inside, outside, idle_s
+        self._inside, self._outside, self._idle_s, self._heard = inside, outside, idle_s, heard
         self._began = time.monotonic()
         self._moved = {"out": 0, "in": 0}
         self._why = ""
@@ -210,6 +212,8 @@ class _Tunnel:
             writer.write(data)
             await writer.drain()
             self._moved[way] += len(data)
+            if way == "in":
+                self._heard()
             bound.reschedule(loop.time() + self._idle_s)
             data = await reader.read(_PIECE)
         writer.write_eof()

@@ -7,7 +7,7 @@ import hmac
 import re
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 import h11
@@ -83,15 +83,17 @@ class Gateway:
         key: str,
         record: Record,
         *,
+        heard: Callable[[], None] = lambda: None,
         tls: ssl.SSLContext | None = None,
         patience: Patience | None = None,
     ) -> None:
-        """token: what stands for the key inside. tls: instead of the system's certificates.
+        """token: what stands for the key inside. heard: called for each piece of an answer. tls: instead of the system's certificates.
 
         A key that goes into `Authorization` is sent as a Bearer token. Raises SettingsInvalid for a key, a header or
         an upstream that can't be used; what it says never holds the key.
         """
         self._token, self._record, self._patience = token.encode(), record, patience or Patience()
+        self._heard = heard
         if not token:
             raise SettingsInvalid(where="the gateway", problem="it needs a token for the box")
         self._allowed = [(method, re.compile(pattern)) for method, pattern in route.allowed]
@@ -146,7 +148,7 @@ class Gateway:
         tally.sent = len(request.body)
         try:
             await _answered(upstream)
-            await _pass_on(upstream, exchange, tally)
+            await _pass_on(upstream, exchange, tally, self._heard)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -207,7 +209,7 @@ async def _answered(upstream: _Upstream) -> None:
         raise _Refused(502, "api_error", f"the model API did not answer: {_kind(error)}") from None
 
 
-async def _pass_on(upstream: _Upstream, exchange: Exchange, tally: _Tally) -> None:
+async def _pass_on(upstream: _Upstream, exchange: Exchange, tally: _Tally, heard: Callable[[], None]) -> None:
     """The answer, piece by piece as it comes. Raises _Cut when it is not whole, OSError when nobody takes it."""
     response = upstream.response
     tally.status, tally.first_byte_ms = response.status_code, tally.ms()
@@ -223,6 +225,7 @@ async def _pass_on(upstream: _Upstream, exchange: Exchange, tally: _Tally) -> No
         if piece is None:
             break
         tally.received += len(piece)
+        heard()
         await exchange.send(piece)
     await exchange.finish()
 

@@ -177,19 +177,25 @@ class Keeper:
             hooks.close()
         if route.kind == "gateway":
             key = self._environ.get(route.key_variable, "")
-            self._servers.append(await serve(model, Gateway(route, place.token, key, self._record).handle))
+            self._servers.append(
+                await serve(model, Gateway(route, place.token, key, self._record, heard=self._lives).handle)
+            )
         else:
             model.close()
         hosts = (*route.hosts, *self.spec.box.egress)
         if hosts:
-            self._servers.append(await serve(proxy, Egress(hosts, self._record).handle))
+            self._servers.append(await serve(proxy, Egress(hosts, self._record, heard=self._lives).handle))
         else:
             proxy.close()
 
     def _record(self, event: Event) -> None:
         """Hooks and model traffic are signs of life, and they are on record before they take effect."""
-        self._alive_at = time.monotonic()
+        self._lives()
         self.log.write(event)
+
+    def _lives(self) -> None:
+        """Also in the middle of an answer: a long one shows in the agent's output only once it is whole."""
+        self._alive_at = time.monotonic()
 
     # -- watching -------------------------------------------------------------------------------------------
 
@@ -246,7 +252,7 @@ class Keeper:
     def _catch_up(self, seconds: float) -> None:
         """Note what the agent printed since the last look: whole lines, for so long at most. Raises OSError."""
         if self._out.changed() | self._err.changed():
-            self._alive_at = time.monotonic()
+            self._lives()
         until = time.monotonic() + seconds
         for line in self._out.lines():
             self._note(line)
