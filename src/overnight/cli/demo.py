@@ -88,7 +88,7 @@ class _Night:
 
         script = self.folder / "model.json"
         script.write_bytes(dump(the_play(self.outside)))
-        command = [sys.executable, "-m", "overnight.agents.scripted", "--port", "0", "--script", str(script)]
+        command = [sys.executable, "-P", "-m", "overnight.agents.scripted", "--port", "0", "--script", str(script)]
         self._model = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self._environ())
         assert self._model.stdout is not None
         self._url = self._model.stdout.readline().strip()
@@ -113,7 +113,7 @@ class _Night:
 
         (self.folder / "home").mkdir(exist_ok=True)
         with (self.folder / "daemon.log").open("ab") as log:
-            command = [sys.executable, "-m", "overnight", "up", "--plain"]
+            command = [sys.executable, "-P", "-m", "overnight", "up", "--plain"]
             self._daemon = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ(), start_new_session=True
             )
@@ -132,7 +132,7 @@ class _Night:
         return ids
 
     def _overnight(self, *words: str) -> str:
-        command = [sys.executable, "-m", "overnight", *words]
+        command = [sys.executable, "-P", "-m", "overnight", *words]
         done = subprocess.run(command, env=self._environ(), capture_output=True, text=True, check=False)
         if done.returncode:
             self._fail(f"`overnight {words[0]}` said {done.stderr.strip()}")
