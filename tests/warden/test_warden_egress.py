@@ -43,7 +43,8 @@ def is_loopback(address: str) -> bool:
 async def egress(log: wire.Log, port: int, names: Names, **options: Any) -> AsyncGenerator[int]:
     """A proxy that may reach one port of the loopback; yields its own port."""
     bounds = Bounds(ports=frozenset({port}), **options.pop("bounds", {}))
-    proxy = Egress(HOSTS, log, bounds=bounds, resolver=names, **{"address_ok": is_loopback, **options})
+    options.setdefault("address_ok", is_loopback)
+    proxy = Egress(HOSTS, log, bounds=bounds, resolver=names, **options)
     async with wire.served(proxy.handle) as (own, _):
         yield own
 
