@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 REST_S = 0.25
 
 
-class View:
+class View(ABC):
     """Follows the journal in a thread of its own, until its block ends."""
 
     def __init__(self, home: Path) -> None:
@@ -66,17 +67,17 @@ class View:
                     time.sleep(REST_S)
             self.end(db)
 
+    @abstractmethod
     def begin(self, db: sqlite3.Connection) -> None:
         """First look."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self, db: sqlite3.Connection) -> None:
         """Something may have changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, db: sqlite3.Connection) -> None:
         """Last look."""
-        raise NotImplementedError
 
 
 class Table(View):

@@ -144,7 +144,7 @@ def _node_needs(look: Look) -> bool:
 
 def _vendored(look: Look, name: str, command: str) -> Iterator[str]:
     if not look.has("vendor"):
-        yield f"{name} names dependencies, and checks have no network: `{command}` puts them into the repository."
+        yield f"{name} names dependencies, and checks have no network of their own: `{command}` puts them into the repository."
 
 
 # -- writing --------------------------------------------------------------------------------------------------
