@@ -1,0 +1,1 @@
+"""The tamper-evident record of every tool call: written before the call happens, and after its result."""
