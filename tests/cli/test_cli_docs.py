@@ -59,12 +59,12 @@ def test_the_readmes_first_use_works(desktop: Desktop) -> None:
     """Its commands, one after another, on a real repository; only the agent is another one."""
     path = make_repo(desktop.folder / "project", policy=None)
     (path / "Makefile").write_text("test:\n\tgrep -q one a.txt\n")
-    (path / "task.md").write_text("Say two\n")
+    (path / "task.md").write_text("Let a.txt say two instead of one\n")
     git(path, "add", "-A")
     git(path, "commit", "-q", "-m", "make")
     (desktop.folder / "config.toml").write_text(AGENT)
     use = README.split("## First real use")[1].split("\n## ")[0]
-    ran = list[str]()
+    ran, tasks = list[str](), list[str]()
     try:
         for line in (line for block in re.findall(r"(?ms)^```console\n(.*?)^```", use) for line in block.splitlines()):
             words = shlex.split(line.removeprefix("$ "))
@@ -74,10 +74,11 @@ def test_the_readmes_first_use_works(desktop: Desktop) -> None:
             done = desktop.process(*words[1:], at=path)
             assert done.returncode == 0, (line, done.stderr)
             ran.append(words[1])
+            if words[1] == "add":
+                tasks.append(done.stdout.strip())
             if words[1] == "init":
                 policy = (path / "overnight.toml").read_text()
                 (path / "overnight.toml").write_text(policy.replace('agent = "claude"', 'agent = "command"'))
-        tasks = [task["id"] for task in desktop.json("status")["status"]["repos"][0]["next"]]
         for task in tasks:
             desktop.process("log", task, "--follow")
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from overnight.durable.clock import ManualClock
 from overnight.durable.desk import Desk
@@ -18,12 +19,17 @@ from overnight.durable.engine import Engine
 from overnight.durable.journal import Journal, verify_journal
 from overnight.durable.pools import Pool
 from overnight.flows.landing import LANDING
-from overnight.flows.rehearsal import Act, World
+from overnight.flows.rehearsal import POLICY, Act, World
 from overnight.flows.task import WORK, carry_out
+from overnight.missions.brief import write_prompt
+from overnight.missions.clarify import Clarify, assess, heard
 from overnight.missions.codec import builtins
 from overnight.missions.task import Phase, Repo, Task
 
 REPO = Repo(name="r", path="/r", target="main")
+
+
+VAGUE = Task(id="vague", repo=REPO, title="Make it better", text="Make it better")
 
 
 class Killed(BaseException):
@@ -294,3 +300,31 @@ def _meddle(desk: Desk, verb: str, who: str) -> None:
             desk.call("resume", {"actor": "test", "task": who})
         else:
             desk.call("want", {"actor": "test", "task": who, "want": verb})
+
+
+def test_a_vague_task_is_asked_about_before_anything_is_spent(tmp_path: Path) -> None:
+    """It holds with its questions, no run is begun and no slot is kept; after the answer it lands."""
+    world = World({"vague": [Act.GOOD]}, replace(POLICY, clarify=Clarify()))
+    night = Night(tmp_path, world)
+    night.submit(VAGUE)
+    night.drive()
+    assert "How will you see that it is done?" in (night.hold("vague") or "")
+    assert (night.slots(), world.agents.total()) == (0, 0)
+    night.call("signal", task="vague", name="answer", payload="defaults")
+    night.drive()
+    assert night.phases() == {"vague": Phase.LANDED}
+
+
+def test_a_task_taken_as_it_is_is_not_asked_about(tmp_path: Path) -> None:
+    """Whoever says that it is clear is believed."""
+    night = Night(tmp_path, World({"vague": [Act.GOOD]}, replace(POLICY, clarify=Clarify())))
+    night.submit(replace(VAGUE, as_is=True))
+    night.drive()
+    assert night.phases() == {"vague": Phase.LANDED}
+
+
+def test_what_was_answered_is_in_the_brief() -> None:
+    """The agent is told each question with its answer, word for word."""
+    answered = heard(assess("Make it better").questions, "1=it prints 1")
+    brief = write_prompt(VAGUE, POLICY, clarified=answered)
+    assert "## What the person answered when asked\n- How will you see that it is done? it prints 1\n" in brief

@@ -57,6 +57,8 @@ agent = "command"
 test = "test -s seed.txt"
 [box]
 minimum = "none"
+[clarify]
+threshold = 101
 """
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
 

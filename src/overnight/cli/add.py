@@ -6,6 +6,7 @@ import re
 import secrets
 import sys
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,8 +16,9 @@ from overnight.cli import home
 from overnight.cli.gitlook import open_repo, target_policy
 from overnight.cli.paper import note, say, say_json, terminal
 from overnight.errors import BadInput, UnknownAgent
-from overnight.flows.task import WORK
+from overnight.flows.task import WORK, ask_about
 from overnight.landing.text import one_line
+from overnight.missions.clarify import Question, show_questions, understand
 from overnight.missions.codec import builtins
 from overnight.missions.policy import LandingMode, Policy
 from overnight.missions.task import Phase, Repo, Task
@@ -46,6 +48,7 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 )
 @click.option("--agent", metavar="NAME", help="The agent to run, instead of what the repo says.")
 @click.option("--attempts", type=click.IntRange(1, 20), help="Runs it may spend, instead of what the repo says.")
+@click.option("--as-is", is_flag=True, help="Ask nothing about it before it starts, however little it says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
 def add(
     text: tuple[str, ...],
@@ -58,18 +61,20 @@ def add(
     landing: str | None,
     agent: str | None,
     attempts: int | None,
+    as_is: bool,
     as_json: bool,
 ) -> None:
     """Put a task on the queue.
 
-    TEXT says in words what you want, as you would tell a colleague. Piped, the command prints the new task's id and
-    nothing else.
+    TEXT says in words what you want, as you would tell a colleague. What leaves too much open is asked about: at once
+    at a terminal, else before the task starts. Piped, the command prints the new task's id and nothing else.
     """
     words = _text(text, file)
     state = home.state_folder()
     chosen = _repo(state, repo)
     mode = LandingMode(landing) if landing else None
-    _check(target_policy(open_repo(chosen), chosen.target), mode, agent)
+    policy = target_policy(open_repo(chosen), chosen.target)
+    _check(policy, mode, agent)
     name = _title(title or words)
     task = Task(
         id=new_id(name),
@@ -82,8 +87,13 @@ def add(
         landing=mode,
         agent=agent,
         attempts=attempts,
+        as_is=as_is,
     )
+    questions = ask_about(task, policy.clarify).questions
+    answer = _ask(questions) if questions else ""
     task = submit(task)
+    if answer:
+        home.ask("signal", task=task.id, name="answer", payload=answer)
     if as_json:
         say_json(task)
     elif terminal():
@@ -92,6 +102,23 @@ def add(
         click.echo(task.id)
     if home.daemon() is None:
         note("No daemon runs, so nothing begins yet: `overnight up` starts one.")
+
+
+def _ask(questions: Sequence[Question]) -> str:
+    """A person's answer, if one is there to give it; otherwise nothing, and the task asks before it starts."""
+    asked = show_questions(questions)
+    if not (terminal() and sys.stdin.isatty()):
+        note(f"It leaves much open, and will wait for an answer before it starts:\n{asked}")
+        return ""
+    click.echo(f"This leaves much open.\n{asked}")
+    while True:
+        words = str(click.prompt('Your answer, such as "b" or "1=b 2=own words"', default="defaults"))
+        try:
+            understand(questions, words)
+        except BadInput as error:
+            click.echo(str(error))
+        else:
+            return words
 
 
 def submit(task: Task) -> Task:

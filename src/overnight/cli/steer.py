@@ -11,6 +11,7 @@ import click
 from overnight.cli import home
 from overnight.cli.paper import note, say
 from overnight.errors import BadInput, BadState
+from overnight.missions.clarify import understand
 from overnight.missions.hold import HoldReason
 from overnight.missions.task import Phase
 from overnight.report.find import repo_named, task_id
@@ -135,14 +136,20 @@ def retry(tasks: tuple[str, ...]) -> None:
 @click.argument("task")
 @click.argument("text", nargs=-1, required=True)
 def answer(task: str, text: tuple[str, ...]) -> None:
-    """Answer a task that asks. The next run is given TEXT (`-`: standard input) word for word."""
+    """Answer a task that asks. The next run is given TEXT (`-`: standard input) word for word.
+
+    Questions with choices are answered by letter (`b`, or `1=b 2=in own words`) or all at once (`defaults`).
+    """
     words = sys.stdin.read() if text == ("-",) else " ".join(text)
     if not words.strip():
         raise BadInput(problem="The answer is empty. Say what the task needs to know.")
-    row = story(home.state_folder(), task).row
+    told = story(home.state_folder(), task)
+    row = told.row
     if row.hold is None or row.hold.reason != HoldReason.NEEDS_ANSWER:
         doing = row.phase if row.hold is None else f"held ({row.hold.reason})"
         raise BadState(task=row.id, state=doing, verb="answer", next="It asks nothing now.")
+    if told.clarity is not None and told.clarity.questions and not told.runs:
+        understand(told.clarity.questions, words)
     home.ask("signal", task=row.id, name="answer", payload=words)
     say(f"{row.id} has its answer and goes on.")
     _say_if_nobody_heeds()

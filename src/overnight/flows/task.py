@@ -8,6 +8,7 @@ from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.flows.landing import Broke, land
 from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide
 from overnight.missions.brief import write_prompt
+from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.run import Attempt, CheckResult, End, RunSpec
 from overnight.missions.task import Ending, Phase, Task
@@ -37,7 +38,8 @@ async def _work(t: Story, house: House, task: Task) -> Ending:
         with t.cancellable():
             baseline = await t.step("baseline", house.checks.run, task, ground.base, ground.policy.checks, "baseline")
 
-    work = _Attempts(t, house, task, ground, baseline)
+    clarified = await _clarified(t, task, ground.policy.clarify)
+    work = _Attempts(t, house, task, ground, baseline, clarified)
     for n in count(1):
         attempt = await work.next(n)
         match decide(work.done, ground.base, ground.policy, work.limit, task.id):
@@ -60,11 +62,43 @@ async def _work(t: Story, house: House, task: Task) -> Ending:
     raise AssertionError("count() does not end")
 
 
+async def _clarified(t: Story, task: Task, policy: Clarify) -> tuple[Answered, ...]:
+    """Ask before anything is spent, where the words leave too much open; no slot is held meanwhile."""
+    clarity = await t.step("clarify", _clarity, task, policy)
+    if not clarity.questions:
+        return ()
+    how = f'`overnight answer {task.id} defaults`, or by number: `overnight answer {task.id} "1=b 2=in own words"`'
+    why = f"what is asked for leaves too much open (ambiguity {clarity.ambiguity} of 100)\n{show_questions(clarity.questions)}"
+    words = await t.ask("answer", Hold(reason=HoldReason.NEEDS_ANSWER, why=why, releases_on=how), key="clarify")
+    return heard(clarity.questions, words)
+
+
+async def _clarity(task: Task, policy: Clarify) -> Clarity:
+    return ask_about(task, policy)
+
+
+def ask_about(task: Task, policy: Clarify) -> Clarity:
+    """What a person should be asked about a task before it starts."""
+    if task.as_is:
+        return Clarity(ambiguity=0, signals=(), questions=())
+    title = "" if task.text.lstrip("# ").startswith(task.title) else f"{task.title}\n"
+    return assess(title + task.text, task.acceptance, policy)
+
+
 class _Attempts:
     """The runs of one task so far, and what the next one is told."""
 
-    def __init__(self, t: Story, house: House, task: Task, ground: Ground, baseline: tuple[CheckResult, ...]) -> None:
+    def __init__(
+        self,
+        t: Story,
+        house: House,
+        task: Task,
+        ground: Ground,
+        baseline: tuple[CheckResult, ...],
+        clarified: tuple[Answered, ...],
+    ) -> None:
         self.t, self.house, self.task, self.ground, self.baseline = t, house, task, ground, baseline
+        self.clarified = clarified
         self.done: list[Attempt] = []
         self.answers: list[str] = []
         self.why = ""
@@ -100,7 +134,7 @@ class _Attempts:
         policy = self.ground.policy
         prompt = write_prompt(
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, attempts=self.done,
-            why=self.why, answers=self.answers,
+            why=self.why, answers=self.answers, clarified=self.clarified,
             conflict=(self.conflict.against, self.conflict.paths) if self.conflict else None,
         )  # fmt: skip
         return RunSpec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from overnight.missions.clarify import Answered, show_answers
 from overnight.missions.policy import Policy
 from overnight.missions.run import Attempt, CheckResult, End
 from overnight.missions.task import Task
@@ -31,12 +32,15 @@ def write_prompt(
     attempts: Sequence[Attempt] = (),
     why: str = "",
     answers: Sequence[str] = (),
+    clarified: Sequence[Answered] = (),
     conflict: tuple[str, Sequence[str]] | None = None,
 ) -> str:
     """Markdown. why: what the last attempt lacked. conflict: (target's branch, paths that conflict)."""
     parts = [f"# {task.title}\n\n{task.text.strip()}"]
     if task.acceptance:
         parts.append("## Done means\n" + "\n".join(f"- {line}" for line in task.acceptance))
+    if clarified:
+        parts.append(f"## What the person answered when asked\n{show_answers(clarified)}")
     parts.append(f"## Rules of the house\n{RULES.rstrip()}")
     parts.append(_checks(policy, baseline))
     parts += [f"## Answer from a person\n{_quote(answer)}" for answer in answers]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from overnight.missions.clarify import Clarify
 from overnight.missions.units import Duration
 
 
@@ -86,3 +87,4 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checks: dict[str, Check] = field(default_factory=dict[str, Check])
     limits: Limits = Limits()
     box: BoxPolicy = BoxPolicy()
+    clarify: Clarify = Clarify()

@@ -51,6 +51,8 @@ class Task(Struct, frozen=True, kw_only=True):
     text: str
     #: Statements that must be true at the end; each may be empty.
     acceptance: tuple[str, ...] = ()
+    #: The person says that it is clear as it is: it is not asked about before it starts.
+    as_is: bool = False
     #: Ids of tasks that must have landed first.
     after: tuple[str, ...] = ()
     #: Higher goes first.

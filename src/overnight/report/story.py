@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from overnight.durable.journal import read_events
+from overnight.missions.clarify import Clarity
 from overnight.missions.codec import decode
 from overnight.missions.run import CheckResult, Result, RunOutcome
 from overnight.missions.task import Task
@@ -51,6 +52,7 @@ def read_story(db: sqlite3.Connection, home: Path, task: str) -> TaskStory:
     return TaskStory(
         row=row,
         task=decode(found["input"], Task),
+        clarity=next((decode(s.output, Clarity) for s in steps if s.name == "clarify" and s.life == row.life), None),
         base=ground.base if ground else None,
         baseline=tuple(baseline),
         runs=tuple(_runs(home, task, steps)),

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.missions.clarify import Clarity
 from overnight.missions.run import Result, RunOutcome
 from overnight.missions.task import Ending, Task
 
@@ -207,6 +208,8 @@ class TaskStory(Struct, frozen=True, kw_only=True):
     row: TaskRow
     #: What was asked for.
     task: Task
+    #: How clear its words were, and what was asked before it began; None before that was looked at.
+    clarity: Clarity | None = None
     #: The commit it started from; null before it began.
     base: str | None = None
     #: Checks on the base, before any work.
