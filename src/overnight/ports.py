@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -158,6 +159,19 @@ class House(Struct, frozen=True):
 # -- boxes --------------------------------------------------------------------------------------------------
 
 
+class Mechanism(StrEnum):
+    """What keeps a box within a bound of what it may use, strongest first."""
+
+    #: The kernel counts the whole box, and refuses or ends what goes over.
+    CGROUP2 = "cgroup2"
+    CGROUP1 = "cgroup1"
+    #: The kernel refuses, by the count of the box's own user.
+    RLIMIT = "rlimit"
+    #: Overnight looks several times a second, and ends a box that went over.
+    WATCHED = "watched"
+    NONE = "none"
+
+
 class Guarantees(Struct, frozen=True, kw_only=True):
     """What a box was seen to hold on this machine, not what it should."""
 
@@ -168,6 +182,24 @@ class Guarantees(Struct, frozen=True, kw_only=True):
     network: bool = False
     processes: bool = False
     syscalls: bool = False
+    #: Whoever gets out of the box is nobody on this machine: its processes' user id outside is no root's.
+    unprivileged: bool = False
+    #: How it is held to so much memory, so many processes and so much processor time.
+    memory: Mechanism = Mechanism.NONE
+    pids: Mechanism = Mechanism.NONE
+    cpu: Mechanism = Mechanism.NONE
+    #: The same for bytes and number of files in the folders that it may write.
+    disk: Mechanism = Mechanism.NONE
+
+
+class Exceeded(Struct, frozen=True, kw_only=True):
+    """A bound that a box went over, for which it was ended."""
+
+    #: `memory`, `processes`, `disk` (bytes), `files` (their number), or `room`: the machine's disk is nearly full,
+    #: whoever filled it.
+    bound: str
+    #: "it used more than 4 GiB of memory"
+    why: str
 
 
 class BoxSpec(Struct, frozen=True, kw_only=True):
@@ -207,6 +239,10 @@ class BoxedProcess(Protocol):
 
     async def signal(self, number: int) -> None:
         """Send a signal to argv's process."""
+        ...
+
+    def exceeded(self) -> Exceeded | None:
+        """The bound for which the box was ended, if it was; final once `wait` has returned."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from overnight.boxes import layout, seccomp
+from overnight.boxes.cgroup import Group, Wanted, confine
 from overnight.boxes.checked import check
 from overnight.boxes.child import Child, Pidfd, readable
 from overnight.boxes.engine import Engine, advice, find_engine
@@ -19,9 +21,10 @@ from overnight.boxes.handover import Handover
 from overnight.boxes.listeners import MOST, close_all, listen_inside
 from overnight.boxes.probe import see
 from overnight.boxes.settings import BoxSettings
+from overnight.boxes.watch import Watch
 from overnight.errors import BoxUnavailable
 from overnight.missions.policy import BoxLevel
-from overnight.ports import BoxSpec, Guarantees
+from overnight.ports import BoxSpec, Exceeded, Guarantees, Mechanism
 
 #: Ports inside are private to the box, so any will do: these lie below the ephemeral ones.
 _FIRST_PORT = 18100
@@ -54,9 +57,15 @@ class Bubblewrap:
     async def probe(self) -> Guarantees:
         """Start a box and try to break out of it. Raises BoxUnavailable when one attempt succeeds."""
         engine = await find_engine(self._engines)
-        await see(self)
-        name = f"{engine.version} ({engine.path})"
-        return Guarantees(level=self.level, name=name, files=True, network=True, processes=True, syscalls=True)
+        group = (await see(self, BubblewrapProcess)).group
+        # The kernel does not count the processes of the user that is root here.
+        by_user = Mechanism.RLIMIT if os.geteuid() else Mechanism.WATCHED
+        return Guarantees(
+            level=self.level, name=f"{engine.version} ({engine.path})",
+            files=True, network=True, processes=True, syscalls=True, unprivileged=os.geteuid() != 0,
+            memory=group.holds("memory", Mechanism.WATCHED), pids=group.holds("pids", by_user), cpu=group.holds("cpu"),
+            disk=Mechanism.WATCHED,
+        )  # fmt: skip
 
     async def start(self, spec: BoxSpec) -> BubblewrapProcess:
         """Returns when the box stands, its ports listen and argv is about to run.
@@ -70,7 +79,7 @@ class Bubblewrap:
         start = _Start(engine, spec, self._settings)
         try:
             await start.stand()
-            start.limit(self._settings)
+            await start.limit(self._settings)
             start.listeners = await listen_inside(start.first_pid, spec.ports)
             await start.release(program)
         except _Broken as broken:
@@ -80,18 +89,22 @@ class Bubblewrap:
         except BaseException:
             start.abandon()
             raise
-        return start.process()
+        return start.process(Watch(start.first_pid, start.group, spec.writable, self._settings))
 
 
 class BubblewrapProcess:
     """A started bubblewrap box. Its listeners belong to the caller, who serves and closes them."""
 
     def __init__(
-        self, outer: Child, first: Pidfd, first_pid: int, status: socket.socket, listeners: Sequence[socket.socket]
-    ) -> None:
+        self, outer: Child, first: Pidfd, first_pid: int, status: socket.socket, listeners: Sequence[socket.socket],
+        group: Group, watch: Watch,
+    ) -> None:  # fmt: skip
         self.pid = outer.pid
         self.listeners = listeners
+        self.group = group
         self._outer, self._first, self._first_pid, self._status = outer, first, first_pid, status
+        self._watch, self._exceeded = watch, None
+        self._watching = asyncio.ensure_future(self._hold())
         self._end = asyncio.ensure_future(self._follow())
 
     async def wait(self) -> int:
@@ -119,18 +132,35 @@ class BubblewrapProcess:
                 return
             await asyncio.sleep(0.001)  # argv is forked within this time after the start
 
+    def exceeded(self) -> Exceeded | None:
+        """As the port says."""
+        return self._exceeded
+
+    async def _hold(self) -> None:
+        """End it when it goes over a bound, and also when that can't be seen any more."""
+        try:
+            self._exceeded = await self._watch.exceeds()
+        finally:
+            self._first.send(signal.SIGKILL)
+
     async def _follow(self) -> int:
         try:
             await self._outer.ended()
             self._first.send(signal.SIGKILL)  # its own death signal does that; twice is no harm
             await self._first.ended()
         finally:
+            self._watching.cancel()
+            (trouble,) = await asyncio.gather(self._watching, return_exceptions=True)
             self._first.send(signal.SIGKILL)
             code = self._outer.end()
             self._first.ended_within(_PATIENCE)
             self._first.close()
+            self._exceeded = self._exceeded or self._watch.counted()
+            self.group.close()
             reported = _reported(self._status)
             self._status.close()
+        if isinstance(trouble, Exception):
+            raise trouble
         if reported is None and code == 1:
             return 127
         return _translated(code if reported is None else reported)
@@ -151,6 +181,7 @@ class _Start:
     def __init__(self, engine: Engine, spec: BoxSpec, settings: BoxSettings) -> None:
         self.listeners: Sequence[socket.socket] = ()
         self.first_pid = 0
+        self.group = Group({})
         self._first: Pidfd | None = None
         self._heard = b""
         self._status, status = socket.socketpair()
@@ -185,12 +216,20 @@ class _Start:
         except ProcessLookupError:
             raise _Broken("the first process ended") from None
 
-    def limit(self, settings: BoxSettings) -> None:
-        """Everything inside inherits the first process's limits."""
+    async def limit(self, settings: BoxSettings) -> None:
+        """Everything inside inherits the first process's groups and limits."""
+        bounds = Wanted(memory=settings.memory, pids=settings.processes, cpu=settings.cpu)
+        self.group = await confine(self.first_pid, bounds)
+        if settings.cpu is not None and self.group.holds("cpu") is Mechanism.NONE:
+            raise BoxUnavailable(
+                reason="there is no control group here that could bound its processor time",
+                install="Take `cpu` out of [box] in your settings, or start Overnight where systemd runs.",
+            )
         wanted = {
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_NOFILE: settings.open_files,
-            resource.RLIMIT_NPROC: settings.processes,
+            # Above the bound, so that going over it is noticed before the kernel refuses.
+            resource.RLIMIT_NPROC: settings.processes + settings.processes // 8 + 64,
         }
         for kind, most in wanted.items():
             _, hard = resource.prlimit(self.first_pid, kind)
@@ -218,12 +257,15 @@ class _Start:
         # Not killed at once: its child, not yet tied to it, ends by the closed gate.
         self._outer.end(_PATIENCE)
         self._status.close()
+        self.group.close()
 
-    def process(self) -> BubblewrapProcess:
+    def process(self, watch: Watch) -> BubblewrapProcess:
         """The started box."""
         assert self._first is not None
         self._gate.close()
-        return BubblewrapProcess(self._outer, self._first, self.first_pid, self._status, self.listeners)
+        return BubblewrapProcess(
+            self._outer, self._first, self.first_pid, self._status, self.listeners, self.group, watch
+        )
 
 
 def _translated(code: int) -> int:

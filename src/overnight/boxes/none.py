@@ -91,6 +91,9 @@ class UnconfinedProcess:
         """Once argv has ended, nothing happens."""
         self._tell(b"s%d" % number)
 
+    def exceeded(self) -> None:
+        """Never: nothing is bounded here."""
+
     def _tell(self, message: bytes) -> None:
         if not self._end.done():
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +18,7 @@ from msgspec import Struct
 from overnight.boxes import probe_inside
 from overnight.boxes.seccomp import MACHINES, NUMBERS
 from overnight.errors import BoxUnavailable
-from overnight.ports import Box, BoxSpec
+from overnight.ports import Box, BoxedProcess, BoxSpec
 
 _INSIDE = str(Path(probe_inside.__file__))
 
@@ -36,23 +37,31 @@ class Seen(Struct, frozen=True, kw_only=True):
     keyctl: int
 
 
-async def see(box: Box) -> None:
-    """Raises BoxUnavailable when the box does not hold, or can't be tried."""
+P = TypeVar("P", bound=BoxedProcess)
+
+
+async def see(box: Box, kind: type[P]) -> P:
+    """The box that was tried, dead by now, as the kind of process that this box starts.
+
+    Raises BoxUnavailable when the box does not hold, or can't be tried.
+    """
     with tempfile.TemporaryDirectory(prefix="overnight-probe-") as root, socket.create_server(("127.0.0.1", 0)) as host:
         inner, outer = Path(root, "inside"), Path(root, "outside")
         inner.mkdir()
         outer.mkdir()
         (outer / "secret").write_text("a secret")
-        seen = await _attempt(box, inner, outer, host.getsockname()[1])
+        process, seen = await _attempt(box, inner, outer, host.getsockname()[1])
         failures = _failures(seen, outer)
     if failures:
         raise BoxUnavailable(
             reason=f"it was started, but {'; '.join(failures)}",
             install="Do not run agents on this machine until this is understood; please report it.",
         )
+    assert isinstance(process, kind)
+    return process
 
 
-async def _attempt(box: Box, inner: Path, outer: Path, host_port: int) -> Seen:
+async def _attempt(box: Box, inner: Path, outer: Path, host_port: int) -> tuple[BoxedProcess, Seen]:
     report, errors, (port,) = inner / "report.json", inner / "stderr", box.ports(1)
     python, keyctl = os.path.realpath(sys.executable), NUMBERS["keyctl"][MACHINES[os.uname().machine][1]]
     spec = BoxSpec(
@@ -72,7 +81,7 @@ async def _attempt(box: Box, inner: Path, outer: Path, host_port: int) -> Seen:
         for listener in process.listeners:
             listener.close()
     try:
-        return msgspec.json.decode(report.read_bytes(), type=Seen)
+        return process, msgspec.json.decode(report.read_bytes(), type=Seen)
     except (OSError, msgspec.DecodeError):
         said = errors.read_text(errors="replace").strip()
         raise BoxUnavailable(

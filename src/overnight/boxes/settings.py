@@ -22,8 +22,21 @@ class BoxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tmp: Size = Size(1 << 30)
     #: Open files per process.
     open_files: Annotated[int, Meta(ge=256)] = 8192
-    #: Processes and threads per box. The kernel does not count them when Overnight runs as root.
+    #: Memory of everything in a box together, its `tmp` included. A box that takes more is ended.
+    memory: Size = Size(4 << 30)
+    #: Processes and threads per box. A box that takes more is ended.
     processes: Annotated[int, Meta(ge=64)] = 4096
+    #: Processor time of everything in a box together, in cores, such as `1.5`; no such bound when absent. Needs
+    #: control groups: without them no box starts.
+    cpu: Annotated[float, Meta(gt=0)] | None = None
+    #: Bytes that a box may add to the folders it can write: the worktree, its git dir, its home. A box that adds
+    #: more is ended.
+    disk: Size = Size(20 << 30)
+    #: The same for the number of files and folders.
+    files: Annotated[int, Meta(ge=1000)] = 500_000
+    #: A box is ended when the disk that it writes to has less room than this left, whoever filled it. Does not
+    #: hold where there was less room to begin with.
+    reserve: Size = Size(1 << 30)
     #: Let programs inside make unix sockets. Off, because one that lies in a shown folder may belong to a service
     #: outside, and a read-only mount does not stop anyone from talking to it. Pairs (`socketpair`) always work.
     unix_sockets: bool = False

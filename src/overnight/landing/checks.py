@@ -179,7 +179,8 @@ class BoxedChecks:
                 if log.stat().st_size > self._settings.printed:
                     return None, f"\n[killed: it printed more than {self._settings.printed} bytes]"
                 await asyncio.wait([waiting], timeout=min(left, _LOOK))
-            return waiting.result(), ""
+            over = process.exceeded()
+            return (waiting.result(), "") if over is None else (None, f"\n[killed: {over.why}]")
         finally:
             waiting.cancel()
 

@@ -115,6 +115,7 @@ class Keeper:
         finally:
             await process.kill()
         self._hear_the_end()
+        self._blame(process)
         return self._judge(code)
 
     def _make(self, name: str) -> Path:
@@ -276,6 +277,14 @@ class Keeper:
                 self.log.write(AgentSaid(event=said.pop("kind"), **said))
 
     # -- ending ---------------------------------------------------------------------------------------------
+
+    def _blame(self, process: BoxedProcess) -> None:
+        """What its box was ended for goes before what the dying agent may have said."""
+        if (over := process.exceeded()) is not None and self._ended_by is None:
+            failure = FailureClass.MACHINE if over.bound == "room" else FailureClass.STUCK
+            self._ended_by = (End.STOPPED_BY_LIMIT, failure, over.why)
+            with contextlib.suppress(OSError):
+                self.log.write(Limit(limit=over.bound, why=over.why))
 
     def _judge(self, code: int) -> RunOutcome:
         """How it ended: the agent's own account of it, overruled by ours."""
