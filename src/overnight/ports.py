@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from overnight.guard.verdict import Call, Verdict
+from overnight.judge.routing import Routing
 from overnight.missions.policy import BoxLevel, Check, Policy
 from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
@@ -154,6 +155,8 @@ class House(Struct, frozen=True):
     workshop: Workshop
     checks: Checks
     lander: Lander
+    #: Which models do what on this machine.
+    routing: Routing = Routing()
 
 
 # -- boxes --------------------------------------------------------------------------------------------------

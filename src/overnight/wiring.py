@@ -64,6 +64,7 @@ def house_for(settings: Settings, home: Path, observer: Observer | None = None) 
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
+        routing=settings.routing,
     )
 
 

@@ -67,6 +67,7 @@ def test_no_rate_is_no_limit() -> None:
     ("text", "message"),
     [
         ("[work]\ntotl = 3", "2:1: unknown key `totl` in [work]; did you mean `total`?"),
+        ('[routing.tiers]\nsmal = "m"', "2:1: unknown key `smal` in [routing.tiers]; did you mean `small`?"),
         ("total = 3", "1:1: unknown key `total` at the top of the file; it belongs in [work]"),
         ("[work]\ntotal = 0", "2:9: `work.total` must be a whole number from 1 to 1000, not 0"),
         ('[work]\nrate = "10/h"', '2:8: `work.rate` must be a rate such as "10 per 1h", not "10/h"'),

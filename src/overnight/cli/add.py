@@ -20,7 +20,7 @@ from overnight.flows.task import WORK, ask_about
 from overnight.landing.text import one_line
 from overnight.missions.clarify import Question, show_questions, understand
 from overnight.missions.codec import builtins
-from overnight.missions.policy import LandingMode, Policy
+from overnight.missions.policy import LandingMode, Policy, Tier
 from overnight.missions.task import Phase, Repo, Task
 from overnight.report.find import repo_around, repo_named, task_id
 from overnight.report.status import repos
@@ -47,6 +47,12 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
     help="How it lands, instead of what the repo says.",
 )
 @click.option("--agent", metavar="NAME", help="The agent to run, instead of what the repo says.")
+@click.option("--model", metavar="MODEL", help="The model to ask for, in the agent's own words.")
+@click.option(
+    "--tier",
+    type=click.Choice([tier.value for tier in Tier]),
+    help="The tier of models, instead of what fits its words.",
+)
 @click.option("--attempts", type=click.IntRange(1, 20), help="Runs it may spend, instead of what the repo says.")
 @click.option("--as-is", is_flag=True, help="Ask nothing about it before it starts, however little it says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
@@ -60,6 +66,8 @@ def add(
     priority: int,
     landing: str | None,
     agent: str | None,
+    model: str | None,
+    tier: str | None,
     attempts: int | None,
     as_is: bool,
     as_json: bool,
@@ -86,6 +94,8 @@ def add(
         priority=priority,
         landing=mode,
         agent=agent,
+        model=model,
+        tier=Tier(tier) if tier else None,
         attempts=attempts,
         as_is=as_is,
     )

@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "show": Entry("overnight.cli.show:show", "The story of one task, with its evidence."),
         "log": Entry("overnight.cli.log:log", "What a task's run did, line by line."),
         "diff": Entry("overnight.cli.diff:diff", "What a task changed."),
+        "routes": Entry("overnight.cli.routes:routes", "Which model did what, how well and for how much."),
     },
     "Steer": {
         "pause": Entry("overnight.cli.steer:pause", "Let nothing new start; what runs goes on to its end."),

@@ -18,6 +18,8 @@ from overnight.cli.guard import Explained
 from overnight.cli.status import Seen
 from overnight.guard.judgement import Finding
 from overnight.guard.verdict import Verdict
+from overnight.judge.routing import Line, Route
+from overnight.missions.clarify import Clarity, Question, Signal
 from overnight.missions.run import Result, RunOutcome, Usage
 from overnight.missions.task import Ending, Repo, Task
 from overnight.report.views import (
@@ -40,7 +42,7 @@ from overnight.report.views import (
 PRINTED: tuple[type[Struct], ...] = (
     Seen, StatusView, DaemonView, PauseView, RepoView, TaskRow, HoldView, Action, Ending,
     TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, LandingView, Moment,
-    Explained, Finding, Verdict,
+    Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict,
 )  # fmt: skip
 _HEAD = """# Command line
 

@@ -144,6 +144,9 @@ class _Timeline:
                 self._checks(self._told.baseline)
             case "open" if run is not None:
                 self._at(moment, (f"run {run.n}", f"bold {BUSY}"), f" begins{_started_as(run)}")
+                if run.route is not None and run.route.model is not None:
+                    tier = f" ({run.route.tier})" if run.route.tier else ""
+                    self._more(f"model {run.route.model}{tier}: {'; '.join(run.route.why)}")
             case "run" if run is not None:
                 self._ended(moment, run)
             case "collect" if run is not None:

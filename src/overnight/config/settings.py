@@ -16,6 +16,7 @@ from overnight.config.document import read
 from overnight.config.policy import hosts
 from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
+from overnight.judge.routing import Routing
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
 
@@ -80,6 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     box: BoxChoice = BoxChoice()
     agents: AgentSettings = AgentSettings()
     bounds: Bounds = Bounds()
+    routing: Routing = Routing()
 
 
 def settings_path(env: Mapping[str, str] | None = None) -> Path:

@@ -154,8 +154,13 @@ class Shaper:
         if not isinstance(raw, dict):
             return self._wrong(path, "a table", raw)
         table = cast("dict[str, Any]", raw)
+        keys = {str(m.value): m for m in info.key_type.cls} if isinstance(info.key_type, inspect.EnumType) else None
+        if keys is not None:
+            for key in table.keys() - keys.keys():
+                self._unknown(path, key, tuple(keys))
+            table = {key: item for key, item in table.items() if key in keys}
         read = {key: self._read(info.value_type, item, (*path, key)) for key, item in table.items()}
-        return {key: item for key, item in read.items() if item is not BAD}
+        return {keys[key] if keys else key: item for key, item in read.items() if item is not BAD}
 
     def _tuple(self, info: inspect.VarTupleType, raw: Any, path: Path) -> Any:
         if not isinstance(raw, list):

@@ -6,7 +6,8 @@ from itertools import count
 
 from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.flows.landing import Broke, land
-from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide
+from overnight.judge.routing import Asked, Route, route
 from overnight.missions.brief import write_prompt
 from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions
 from overnight.missions.hold import Hold, HoldReason
@@ -114,7 +115,8 @@ class _Attempts:
         with t.slot(WORK, task.repo.name):
             t.at(Phase.RUNNING)
             git_dir = await t.step(f"open {n}", house.workshop.open, task, ground, run, start, against)
-            spec = self._spec(run, git_dir, start)
+            chosen = await t.step(f"route {n}", self._route)
+            spec = self._spec(run, git_dir, start, chosen)
             with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
                 outcome = await t.step(f"run {n}", house.fleet.run, spec)
             whole = outcome.end in (End.COMPLETED, End.BLOCKED)
@@ -130,7 +132,12 @@ class _Attempts:
         self.done.append(attempt)
         return attempt
 
-    def _spec(self, run: str, git_dir: str, start: str) -> RunSpec:
+    async def _route(self) -> Route:
+        policy, base = self.ground.policy, self.ground.base
+        failed = sum(1 for attempt in self.done if costs(attempt, base, policy))
+        return route(self.task, Asked(model=policy.model, tier=policy.tier), self.house.routing, failed=failed)
+
+    def _spec(self, run: str, git_dir: str, start: str, chosen: Route) -> RunSpec:
         policy = self.ground.policy
         prompt = write_prompt(
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, attempts=self.done,
@@ -139,7 +146,7 @@ class _Attempts:
         )  # fmt: skip
         return RunSpec(
             id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
-            start=start, agent=self.task.agent or policy.agent, model=policy.model, prompt=prompt, limits=policy.limits,
+            start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=prompt, limits=policy.limits,
             box=policy.box,
         )  # fmt: skip
 

@@ -29,6 +29,15 @@ class BoxLevel(StrEnum):
     MICROVM = "microvm"
 
 
+class Tier(StrEnum):
+    """How able and dear a model is, cheapest first. Which model that is, the machine's settings say."""
+
+    LOCAL = "local"
+    SMALL = "small"
+    STANDARD = "standard"
+    STRONG = "strong"
+
+
 class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A command that must pass on the exact commit."""
 
@@ -82,6 +91,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     agent: str = "claude"
     #: The model asked for, in the agent's own words; None leaves it to the agent.
     model: str | None = None
+    #: The tier of models asked for; None lets each task's words decide. A `model` goes before it.
+    tier: Tier | None = None
     paths: Paths = Paths()
     #: Every one must pass on the exact commit. Name = command, or a table with `run`, `limit`, `egress`.
     checks: dict[str, Check] = field(default_factory=dict[str, Check])

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from overnight.missions.policy import LandingMode
+from overnight.missions.policy import LandingMode, Tier
 
 
 class Phase(StrEnum):
@@ -60,6 +60,8 @@ class Task(Struct, frozen=True, kw_only=True):
     #: Overrides of the repo's policy, None where it rules.
     landing: LandingMode | None = None
     agent: str | None = None
+    model: str | None = None
+    tier: Tier | None = None
     attempts: int | None = None
 
 

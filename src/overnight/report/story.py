@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from overnight.durable.journal import read_events
+from overnight.judge.routing import Route
 from overnight.missions.clarify import Clarity
 from overnight.missions.codec import decode
 from overnight.missions.run import CheckResult, Result, RunOutcome
@@ -80,7 +81,9 @@ def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
         life, n = step.life, int(match["n"])
         run = f"{task}.{life}.{n}"
         folder = folder_of(home, run)
-        ran, collected, checked = (named.get((life, f"{what} {n}")) for what in ("run", "collect", "check"))
+        routed, ran, collected, checked = (
+            named.get((life, f"{what} {n}")) for what in ("route", "run", "collect", "check")
+        )
         rechecks = [s for s in steps if s.life == life and re.fullmatch(rf"recheck {n}\.\d+", s.name)]
         yield RunView(
             id=run,
@@ -88,6 +91,7 @@ def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
             n=n,
             folder=str(folder),
             begun=step.finished,
+            route=decode(routed.output, Route) if routed else None,
             launch=launch_of(folder),
             outcome=decode(ran.output, RunOutcome) if ran else None,
             result=decode(collected.output, Result) if collected else None,

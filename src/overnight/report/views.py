@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.judge.routing import Route
 from overnight.missions.clarify import Clarity
 from overnight.missions.run import Result, RunOutcome
 from overnight.missions.task import Ending, Task
@@ -159,6 +160,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     n: int
     #: Its folder: spec.json, prompt.md, agent.jsonl, events.ndjson, outcome.json.
     folder: str
+    #: Why it has the model that it has; None for a run of an older version.
+    route: Route | None = None
     #: Epoch seconds.
     begun: float
     launch: LaunchFacts | None = None
