@@ -14,8 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from overnight import __version__
 from overnight.config import Settings
+from overnight.doctor.gate import Gate
 from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.engine import Engine, Flow
@@ -26,6 +29,7 @@ from overnight.durable.wire import NAME, Server
 from overnight.errors import DaemonUnreachable, StateNotWritable
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
+from overnight.missions.hold import HoldReason
 from overnight.ports import House
 from overnight.wiring import house_for
 
@@ -96,7 +100,8 @@ class Life:
     """Engine, socket and housekeeping over one open journal."""
 
     def __init__(self, journal: Journal, house: House, pools: Mapping[str, Pool], down: asyncio.Event) -> None:
-        flows: dict[str, Flow] = {"task": lambda t: carry_out(t, house)}
+        gated = msgspec.structs.replace(house, fleet=Gate(house.fleet, journal.home, told=self._canary_told))
+        flows: dict[str, Flow] = {"task": lambda t: carry_out(t, gated)}
         self.engine = Engine(journal, flows, pools)
         self._journal, self._down, self._since = journal, down, time.time()
         self._desk = Desk(journal, self.engine.poke)
@@ -127,6 +132,12 @@ class Life:
             except (OSError, sqlite3.Error) as error:  # housekeeping is no reason to stop working
                 _say(f"what ended long ago could not be swept: {error}")
             await asyncio.sleep(DAY_S)
+
+    def _canary_told(self, agent: str, passed: bool, why: str) -> None:
+        """What was held for want of a canary goes on with one that passes."""
+        self._journal.tell(f"canary.{'passed' if passed else 'failed'}", why=why or agent, agent=agent)
+        if passed:
+            self._desk.call("release", {"actor": "daemon", "reason": HoldReason.CANARY_FAILED.value})
 
     def _call(self, verb: str, arguments: dict[str, Any]) -> Any:
         if verb == "ping":

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from overnight.agents.choose import choose as choose_agent
@@ -31,7 +31,7 @@ from overnight.landing.worktree import LocalWorkshop
 from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Repo, Task
-from overnight.ports import Box, House
+from overnight.ports import Agent, Box, House
 from overnight.warden.egress import Egress
 from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
@@ -51,8 +51,11 @@ def box_for(settings: Settings, minimum: BoxLevel) -> Box:
     return choose_box(minimum, settings.box.name, settings.box.i_know, settings.box)
 
 
-def house_for(settings: Settings, home: Path, observer: Observer | None = None) -> House:
-    """The ports of a task's flow on this machine. observer is told before and after every git call and start of a warden."""
+def house_for(
+    settings: Settings, home: Path, observer: Observer | None = None, environ: Mapping[str, str] = os.environ
+) -> House:
+    """The ports of a task's flow on this machine. observer is told before and after every git call and start of a warden.
+    environ: the wardens'."""
     box, watch = box_for(settings, BoxLevel.NONE), observer or _unobserved
 
     def policy_of(data: bytes, where: str) -> Policy:
@@ -60,7 +63,7 @@ def house_for(settings: Settings, home: Path, observer: Observer | None = None) 
 
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
     return House(
-        fleet=LocalFleet(home, WARDEN, os.environ, watch),
+        fleet=LocalFleet(home, WARDEN, environ, watch),
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
@@ -74,18 +77,27 @@ async def door(sock: socket.socket, hosts: tuple[str, ...]) -> Callable[[], Awai
     return server.close
 
 
-async def keep(folder: Path, spec: RunSpec, stop: asyncio.Event) -> RunOutcome:
-    """Keep one run, in this process. What keeps it from starting is its outcome."""
+async def keep(
+    folder: Path,
+    spec: RunSpec,
+    stop: asyncio.Event,
+    environ: Mapping[str, str] = os.environ,
+    dress: Callable[[Agent], Agent] = lambda agent: agent,
+) -> RunOutcome:
+    """Keep one run, in this process. What keeps it from starting is its outcome.
+
+    dress: changes the agent before it is started, for a rehearsal.
+    """
     started = time.time()
     try:
-        settings = read_settings()
+        settings = read_settings(environ)
         keeper = Keeper(
             folder,
             spec,
-            choose_agent(spec.agent, settings.agents, os.environ),
+            dress(choose_agent(spec.agent, settings.agents, environ)),
             box_for(settings, spec.box.minimum),
             guard_of(spec, folder),
-            os.environ,
+            environ,
             stop,
             tools=tool_folders(settings.box),
             path=inside_path(settings.box),

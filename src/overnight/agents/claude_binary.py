@@ -37,14 +37,20 @@ def unavailable(reason: str, install: str = _INSTALL) -> AgentUnavailable:
     return AgentUnavailable(agent="claude", reason=reason, install=install)
 
 
-def find(path: str | None, environ: Mapping[str, str]) -> Binary:
-    """The CLI: the one named, else the PATH's when it is native, else the wheel's.
-
-    Raises AgentUnavailable when there is none, when it does not run, or when it is too old to fail closed.
-    """
+def locate(path: str | None, environ: Mapping[str, str]) -> Path:
+    """Where the CLI is: the one named, else the PATH's when it is native, else the wheel's. Raises AgentUnavailable."""
     found = _named(path) if path is not None else _on_path(environ) or _in_wheel()
     if found is None:
         raise unavailable("Claude Code is not installed")
+    return found
+
+
+def find(path: str | None, environ: Mapping[str, str]) -> Binary:
+    """The CLI that `locate` finds, asked for its version.
+
+    Raises AgentUnavailable when there is none, when it does not run, or when it is too old to fail closed.
+    """
+    found = locate(path, environ)
     stat = found.stat()
     version = _version(str(found), stat.st_mtime_ns, stat.st_size)
     if _numbers(version) < OLDEST:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from overnight.cli.app import EXIT_CODES, SECTIONS, load
 from overnight.cli.guard import Explained
 from overnight.cli.status import Seen
+from overnight.doctor.findings import Diagnosis, Sighting
 from overnight.guard.judgement import Finding
 from overnight.guard.verdict import Verdict
 from overnight.judge.routing import Line, Route
@@ -42,7 +43,7 @@ from overnight.report.views import (
 PRINTED: tuple[type[Struct], ...] = (
     Seen, StatusView, DaemonView, PauseView, RepoView, TaskRow, HoldView, Action, Ending,
     TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, LandingView, Moment,
-    Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict,
+    Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
 )  # fmt: skip
 _HEAD = """# Command line
 
@@ -68,6 +69,7 @@ Names and meanings stay; new ones may come. Times are epoch seconds. `null` is u
 | `overnight repo list` | a list of [Repo](#repo) |
 | `overnight config show` | the [settings](../configuration.md), with durations in seconds and sizes in bytes |
 | `overnight guard explain` | [Explained](#explained) |
+| `overnight doctor` | [Diagnosis](#diagnosis) |
 | `overnight version` | names and versions |
 """
 
@@ -143,7 +145,7 @@ def _type(annotation: Any) -> str:
         text = re.sub(rf"\b{name}\b", plain, text)
     for kind in PRINTED:
         text = re.sub(rf"\b{kind.__name__}\b", f"[{kind.__name__}](#{kind.__name__.lower()})", text)
-    text = re.sub(r"\b(State|Decision|Phase|End|FailureClass|LandingMode)\b", "text", text)
+    text = re.sub(r"\b(State|Decision|Level|Phase|End|FailureClass|LandingMode)\b", "text", text)
     return _cell(text.replace(" | ", " or "))
 
 

@@ -71,6 +71,14 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     egress: tuple[str, ...] = ()
 
 
+class Canary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rehearsal that shows on this machine that forbidden calls are denied and that the box holds."""
+
+    #: No agent starts unless it has passed with the agent's CLI, the box and the settings that are here now. Agents
+    #: without hooks in no box are left out: nothing of theirs can be proved.
+    required: bool = True
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The user's `config.toml`."""
 
@@ -82,6 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     agents: AgentSettings = AgentSettings()
     bounds: Bounds = Bounds()
     routing: Routing = Routing()
+    canary: Canary = Canary()
 
 
 def settings_path(env: Mapping[str, str] | None = None) -> Path:

@@ -119,6 +119,15 @@ class Desk:
             if row["state"] == "waiting" and row["need_pool"] is None and not wait_for.startswith("task "):
                 make_ready(self.journal, task, "a person resumed it")
 
+    def do_release(self, *, actor: str, reason: str) -> int:
+        """Try every task again now that is held for this reason; how many."""
+        with self.journal.tx("release held"):
+            sql = "SELECT id FROM task WHERE wait_for = 'hold' AND json_extract(hold, '$.reason') = ?"
+            rows = self.journal.db.execute(sql, (reason,)).fetchall()
+            for row in rows:
+                make_ready(self.journal, row["id"], f"{actor}: {reason} is over")
+        return len(rows)
+
     def do_retry(self, *, actor: str, task: str, phase: str, good: str) -> int:
         """Begin a new life of an ended task; its number. A task that ended in phase `good` is not begun again."""
         with self.journal.tx("retry"):

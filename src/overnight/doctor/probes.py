@@ -1,0 +1,30 @@
+"""Everything that is looked at, in the order in which it is told."""
+
+from __future__ import annotations
+
+from overnight.doctor import machine, programs, state
+from overnight.doctor.look import Probe
+
+PROBES: tuple[tuple[str, Probe], ...] = (
+    ("python", programs.python),
+    ("programs", programs.programs),
+    ("git", programs.git),
+    ("identity", programs.identity),
+    ("settings", state.settings),
+    ("claude", programs.claude),
+    ("login", programs.login),
+    ("box", programs.box),
+    ("seccomp", machine.seccomp),
+    ("limits", machine.limits),
+    ("disk", machine.disk),
+    ("inodes", machine.inodes),
+    ("filesystem", machine.filesystem),
+    ("clock", machine.clock),
+    ("loopback", machine.loopback),
+    ("journal", state.journal),
+    ("daemon", state.daemon),
+    ("notifier", state.notifier),
+    ("sleep", machine.sleep),
+    ("power", machine.power),
+    ("canary", state.canary),
+)
