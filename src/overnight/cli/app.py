@@ -65,7 +65,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "repo": Entry("overnight.cli.repo:repo", "Register, list and remove repositories."),
         "guard": Entry("overnight.cli.guard:guard", "What the guard makes of a command; the guard by itself."),
         "doctor": Entry(
-            "overnight.cli.doctor:doctor", "Is this machine fit for a night? Looks, and tries what is forbidden."
+            "overnight.cli.doctor:doctor", "Whether this machine is fit for a night; tries what is forbidden."
         ),
         "config": Entry("overnight.cli.config:config", "The settings of this machine."),
         "journal": Entry("overnight.cli.journal:journal", "The record of everything that happened."),

@@ -22,7 +22,7 @@ NOT_FIT, NOT_HELD = 4, 3
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, canary: bool, agent: str, as_json: bool) -> None:
-    """Is this machine fit for a night?
+    """Say whether this machine is fit for a night.
 
     Looks at everything that a night needs, one line each: ok, warn or fail, what was seen, what to do. With `--canary`
     it then plays a small night on a stage of its own: the real agent in the real box tries what is forbidden, and

@@ -15,7 +15,7 @@ from msgspec import Struct
 from overnight.agents.scripted import Say, Scenario, Script, ScriptedModel, Stall, Use
 from overnight.agents.scripted.script import Step
 from overnight.doctor.findings import Sighting, fail, ok
-from overnight.doctor.stage import Stage, bash, tried, write
+from overnight.doctor.stage import Stage, bash, is_hooked, tried, write
 from overnight.fleet.local import read_identity
 from overnight.guard.verdict import Decision
 from overnight.missions.policy import BoxLevel
@@ -25,8 +25,8 @@ from overnight.ports import Agent, Launch, Place, Ports
 from overnight.warden.events import Asked, Decided, Done, Launched
 from overnight.wiring import box_for, keep
 
-#: Seconds that a run is given before its wall clock stops it, in the act that shows that.
-WALL_S = 3.0
+#: Seconds that a run is given before its wall clock stops it, in the act that shows that: enough for a CLI to begin.
+WALL_S, WALL_UNHOOKED_S = 3.0, 0.5
 #: Turns of the model, in the act that shows that they are counted.
 TURNS = 3
 #: No act takes longer than this.
@@ -238,12 +238,13 @@ async def orphaned(scene: Scene) -> list[Sighting]:
 async def walled(scene: Scene) -> list[Sighting]:
     """The wall clock stops a run that does not end."""
     stage = scene.stage
-    spec, _ = await stage.spec("wall", wall=Duration(WALL_S), silence=Duration(ACT_S))
+    most = WALL_S if is_hooked(stage.agent) else WALL_UNHOOKED_S
+    spec, _ = await stage.spec("wall", wall=Duration(most), silence=Duration(ACT_S))
     outcome = await stage.house.fleet.run(spec)
-    lasted = outcome.ended - outcome.started
     if outcome.end is not End.STOPPED_BY_LIMIT:
-        return [fail("wall limit", f"a run that may last {WALL_S:g} s: {outcome.end.value}: {outcome.why}", _REPORT)]
-    return [ok("wall limit", f"a run that did not end was stopped after {lasted:.1f} s; it may last {WALL_S:g} s")]
+        return [fail("wall limit", f"a run that may last {most:g} s: {outcome.end.value}: {outcome.why}", _REPORT)]
+    lasted = outcome.ended - outcome.started
+    return [ok("wall limit", f"a run that did not end was stopped after {lasted:.1f} s; it may last {most:g} s")]
 
 
 async def counted(scene: Scene) -> list[Sighting]:
