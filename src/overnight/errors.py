@@ -18,6 +18,7 @@ OvernightError
 │   ├── StateNotWritable
 │   ├── JournalNewer
 │   ├── JournalBroken
+│   ├── AuditKeyUnusable
 │   └── AlreadyRunning
 ├── Unavailable                 the outside is not there; the task holds, no attempt is spent
 │   ├── DaemonUnreachable
@@ -117,6 +118,11 @@ class JournalNewer(Refused):
 
 class JournalBroken(Refused):
     """The journal's chain breaks at event {seq}: {problem}. Keep {path} as it is and look at what wrote to it."""
+
+
+class AuditKeyUnusable(Refused):
+    """The key that signs the audit's checkpoints, {path}, can't be used: {reason}.
+    Put it back from a copy, or move the folder that it lies in away to begin a new audit."""
 
 
 class AlreadyRunning(Refused):

@@ -37,3 +37,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
     rule: str
     #: The words of the call that caused it.
     words: tuple[str, ...] = ()
+
+
+class Weighed(Verdict, frozen=True, kw_only=True):
+    """A verdict with what it stands on, for the record."""
+
+    #: What the call would do, in words.
+    effects: tuple[str, ...] = ()
+    #: Names the refused effect, the same each time it is tried; empty when nothing was refused.
+    fingerprint: str = ""
