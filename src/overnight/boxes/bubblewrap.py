@@ -21,6 +21,7 @@ from overnight.boxes.handover import Handover
 from overnight.boxes.listeners import MOST, close_all, listen_inside
 from overnight.boxes.probe import see
 from overnight.boxes.settings import BoxSettings
+from overnight.boxes.staging import Staging
 from overnight.boxes.watch import Watch
 from overnight.errors import BoxUnavailable
 from overnight.missions.policy import BoxLevel
@@ -57,12 +58,13 @@ class Bubblewrap:
     async def probe(self) -> Guarantees:
         """Start a box and try to break out of it. Raises BoxUnavailable when one attempt succeeds."""
         engine = await find_engine(self._engines)
-        group = (await see(self, BubblewrapProcess)).group
+        process = await see(self, BubblewrapProcess)
+        group, nobody = process.group, process.uid != 0
         # The kernel does not count the processes of the user that is root here.
-        by_user = Mechanism.RLIMIT if os.geteuid() else Mechanism.WATCHED
+        by_user = Mechanism.RLIMIT if nobody else Mechanism.WATCHED
         return Guarantees(
             level=self.level, name=f"{engine.version} ({engine.path})",
-            files=True, network=True, processes=True, syscalls=True, unprivileged=os.geteuid() != 0,
+            files=True, network=True, processes=True, syscalls=True, unprivileged=nobody,
             memory=group.holds("memory", Mechanism.WATCHED), pids=group.holds("pids", by_user), cpu=group.holds("cpu"),
             disk=Mechanism.WATCHED,
         )  # fmt: skip
@@ -96,12 +98,13 @@ class BubblewrapProcess:
     """A started bubblewrap box. Its listeners belong to the caller, who serves and closes them."""
 
     def __init__(
-        self, outer: Child, first: Pidfd, first_pid: int, status: socket.socket, listeners: Sequence[socket.socket],
-        group: Group, watch: Watch,
+        self, outer: Child, first: Pidfd, first_pid: int, uid: int, status: socket.socket,
+        listeners: Sequence[socket.socket], group: Group, watch: Watch,
     ) -> None:  # fmt: skip
+        """uid: whose processes these are, outside."""
         self.pid = outer.pid
         self.listeners = listeners
-        self.group = group
+        self.group, self.uid = group, uid
         self._outer, self._first, self._first_pid, self._status = outer, first, first_pid, status
         self._watch, self._exceeded = watch, None
         self._watching = asyncio.ensure_future(self._hold())
@@ -180,7 +183,7 @@ class _Start:
 
     def __init__(self, engine: Engine, spec: BoxSpec, settings: BoxSettings) -> None:
         self.listeners: Sequence[socket.socket] = ()
-        self.first_pid = 0
+        self.first_pid = self.uid = 0
         self.group = Group({})
         self._first: Pidfd | None = None
         self._heard = b""
@@ -188,15 +191,20 @@ class _Start:
         self._gate, gate = socket.socketpair()
         try:
             with Handover() as stdio, Handover() as handover, status, gate:
-                options = layout.options(spec, settings, handover, disable_userns=engine.disables_userns)
+                staging = Staging() if os.geteuid() == 0 and not settings.root_inside else None
+                options = layout.options(spec, settings, handover, staging, disable_userns=engine.disables_userns)
                 options += ["--json-status-fd", str(status.fileno()), "--seccomp", str(gate.fileno())]
-                words = handover.words(options)
+                words = ("--args", str(handover.words(options)), "--", *spec.argv)
+                argv = (engine.path, *words)
+                if staging is not None:
+                    argv = staging.argv(engine, words, handover, (1, 2), _limits(settings))
                 self._outer = Child(
-                    (engine.path, "--args", str(words), "--", *spec.argv),
+                    argv,
                     env={},  # what bwrap has in its environment can be read inside, as /proc/1/environ
                     pass_fds=(*handover.fds, status.fileno(), gate.fileno()),
                     stdio=(stdio.source(spec.stdin, copied=True), stdio.sink(spec.stdout), stdio.sink(spec.stderr)),
                 )
+            self._limited = staging is not None
         except BaseException:
             self._status.close()
             self._gate.close()
@@ -213,7 +221,8 @@ class _Start:
         self.first_pid = msgspec.json.decode(self._heard.splitlines()[0], type=dict[str, int])["child-pid"]
         try:
             self._first = Pidfd(self.first_pid)
-        except ProcessLookupError:
+            self.uid = int(_fields(Path("/proc", str(self.first_pid)))["Uid"].split()[1])
+        except (ProcessLookupError, KeyError):
             raise _Broken("the first process ended") from None
 
     async def limit(self, settings: BoxSettings) -> None:
@@ -225,13 +234,7 @@ class _Start:
                 reason="there is no control group here that could bound its processor time",
                 install="Take `cpu` out of [box] in your settings, or start Overnight where systemd runs.",
             )
-        wanted = {
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_NOFILE: settings.open_files,
-            # Above the bound, so that going over it is noticed before the kernel refuses.
-            resource.RLIMIT_NPROC: settings.processes + settings.processes // 8 + 64,
-        }
-        for kind, most in wanted.items():
+        for kind, most in () if self._limited else _limits(settings).items():
             _, hard = resource.prlimit(self.first_pid, kind)
             most = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.prlimit(self.first_pid, kind, (most, most))
@@ -264,8 +267,17 @@ class _Start:
         assert self._first is not None
         self._gate.close()
         return BubblewrapProcess(
-            self._outer, self._first, self.first_pid, self._status, self.listeners, self.group, watch
+            self._outer, self._first, self.first_pid, self.uid, self._status, self.listeners, self.group, watch
         )
+
+
+def _limits(settings: BoxSettings) -> dict[int, int]:
+    return {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: settings.open_files,
+        # Above the bound, so that going over it is noticed before the kernel refuses.
+        resource.RLIMIT_NPROC: settings.processes + settings.processes // 8 + 64,
+    }
 
 
 def _translated(code: int) -> int:

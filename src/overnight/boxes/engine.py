@@ -25,6 +25,12 @@ APPARMOR = (
     "`apt install bubblewrap` and give /usr/bin/bwrap an AppArmor profile with `userns,`, "
     "such as bwrap-userns-restrict of the package apparmor-profiles."
 )
+IDMAPPED = (
+    "Run Overnight as an ordinary user, or on Linux 5.12 or newer with its state folder on a file system that has "
+    "idmapped mounts (ext4, xfs, btrfs, ...). Or accept boxes with root's user id: `root_inside = true` under [box] "
+    "in your settings."
+)
+_IDMAPPED_SIGN = "idmapped: "
 _APPARMOR_SIGNS = ("setting up uid map: Permission denied", "RTM_NEWADDR")
 _DEBIAN_SIGN = "No permissions to creat"
 _PARTS = ("user", "ipc", "pid", "net", "uts")
@@ -113,6 +119,8 @@ async def _output(*argv: str) -> tuple[int, str]:
 
 def advice(said: str) -> str:
     """What to do about words that bwrap ended with."""
+    if _IDMAPPED_SIGN in said:
+        return IDMAPPED
     if any(sign in said for sign in _APPARMOR_SIGNS):
         return APPARMOR
     if _DEBIAN_SIGN in said:

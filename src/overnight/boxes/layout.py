@@ -9,6 +9,7 @@ from pathlib import Path
 from overnight.boxes.checked import within
 from overnight.boxes.handover import Handover
 from overnight.boxes.settings import BoxSettings, tool_folders
+from overnight.boxes.staging import Staging
 from overnight.errors import BoxUnavailable
 from overnight.ports import BoxSpec
 
@@ -40,8 +41,13 @@ def inside_gid() -> int:
     return os.getegid() or 1000
 
 
-def options(spec: BoxSpec, settings: BoxSettings, handover: Handover, *, disable_userns: bool) -> list[str]:
-    """Every option but the ones of the start's handshake. Order matters to bwrap: later mounts lie over earlier."""
+def options(
+    spec: BoxSpec, settings: BoxSettings, handover: Handover, staging: Staging | None, *, disable_userns: bool
+) -> list[str]:
+    """Every option but the ones of the start's handshake. Order matters to bwrap: later mounts lie over earlier.
+
+    staging: told what to copy, when the spec's paths are to be shown through copies.
+    """
     found = [*_SPACES, "--unshare-cgroup-try", "--uid", str(inside_uid()), "--gid", str(inside_gid())]
     found += ["--disable-userns"] if disable_userns else []
     found += ["--hostname", "box", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -49,7 +55,7 @@ def options(spec: BoxSpec, settings: BoxSettings, handover: Handover, *, disable
     found += _system()
     found += _kernel(settings)
     found += _made_up(spec, handover)
-    found += _shown(spec, tool_folders(settings))
+    found += _shown(spec, tool_folders(settings), staging)
     if spec.git is not None:
         tree, git_dir = spec.git
         pointer = handover.data(os.fsencode(f"gitdir: {git_dir}\n"))
@@ -98,12 +104,13 @@ def _made_up(spec: BoxSpec, handover: Handover) -> Iterator[str]:
         yield from ("--perms", "0444", "--ro-bind-data", str(handover.data(os.fsencode(text))), path)
 
 
-def _shown(spec: BoxSpec, tools: tuple[str, ...]) -> Iterator[str]:
+def _shown(spec: BoxSpec, tools: tuple[str, ...], staging: Staging | None) -> Iterator[str]:
     """Binds, outer folders first, so that the inner one rules; a path that is asked for both ways is read-only."""
     rules = dict.fromkeys(spec.writable, "--bind") | dict.fromkeys((*tools, *spec.readable), "--ro-bind")
     for path in sorted(rules, key=lambda path: (len(Path(path).parts), path)):
         _refuse_detour(path, tuple(outer for outer in rules if outer != path and within(path, (outer,))))
-        yield from (rules[path], path, path)
+        source = staging.copy(path, writable=rules[path] == "--bind") if staging else path
+        yield from (rules[path], source, path)
 
 
 def _refuse_detour(path: str, outers: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from overnight.errors import BoxUnavailable
 
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 #: Machine -> (AUDIT_ARCH constant, column in NUMBERS).
@@ -70,6 +70,8 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "mount": (165, 40),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
+    "mq_open": (240, 180),
+    "msgget": (68, 186),
     "nfsservctl": (180, 42),
     "open": (2, None),
     "open_by_handle_at": (304, 265),
@@ -81,15 +83,23 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "personality": (135, 92),
     "pidfd_getfd": (438, 438),
     "pivot_root": (155, 41),
+    "prlimit64": (302, 261),
     "process_vm_writev": (311, 271),
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
     "request_key": (249, 218),
+    "semget": (64, 190),
+    "sendmmsg": (307, 269),
+    "sendmsg": (46, 211),
+    "sendto": (44, 206),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
     "setns": (308, 268),
+    "setpriority": (141, 140),
     "settimeofday": (164, 170),
+    "shmat": (30, 196),
+    "shmget": (29, 194),
     "socket": (41, 198),
     "socketpair": (53, 199),
     "swapoff": (168, 225),
@@ -115,6 +125,9 @@ FORBIDDEN = (
 #: Refused as if the kernel did not know them, so that programs fall back.
 ABSENT = ("clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")
 
+#: Refused as well where a box shares this machine's namespaces: memory and queues that other programs have, too.
+SHARED = ("shmget", "shmat", "semget", "msgget", "mq_open")
+
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET
 _SET_ID_BITS = 0o6000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, the distinguishing bit of O_TMPFILE
@@ -122,6 +135,8 @@ _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, Linux32, both with UNAME26, "which one is it?"
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _NETLINK_ROUTE = 0
+_TYPE_BITS, _STREAM, _TCP = 0xF, 1, 6
+_FAST_OPEN = 0x20000000  # MSG_FASTOPEN: a connection that nobody but a filter is asked about
 
 
 class _Op(NamedTuple):
@@ -178,6 +193,27 @@ def _socket(families: Iterable[int]) -> _Body:
     )
 
 
+def _tcp_socket() -> _Body:
+    """TCP over IP and nothing else: the only thing whose connections Landlock decides."""
+    family = (_argument(0), _Op(_IF_EQUAL, _INET, 2), _Op(_IF_EQUAL, _INET6, 1), _verdict(errno.EAFNOSUPPORT))
+    kind = (_argument(1), _Op(_AND, _TYPE_BITS), _Op(_IF_EQUAL, _STREAM, 1), _verdict(errno.EPROTONOSUPPORT))
+    protocol = (_argument(2), _Op(_IF_EQUAL, 0, 2), _Op(_IF_EQUAL, _TCP, 1), _verdict(errno.EPROTONOSUPPORT))
+    return (*family, *kind, *protocol, _verdict(None))
+
+
+def _shared_rules() -> dict[str, _Body]:
+    """What takes the place of namespaces, as far as a filter can: other processes are named by number there."""
+    return {
+        **{name: (_verdict(errno.EPERM),) for name in SHARED},
+        "socket": _tcp_socket(),
+        "sendto": _without_bits(3, _FAST_OPEN, errno.EOPNOTSUPP),
+        "sendmsg": _without_bits(2, _FAST_OPEN, errno.EOPNOTSUPP),
+        "sendmmsg": _without_bits(3, _FAST_OPEN, errno.EOPNOTSUPP),
+        "prlimit64": _only(0, (0,), errno.EPERM),
+        "setpriority": _only(1, (0,), errno.EPERM),
+    }
+
+
 def _rules(unix_sockets: bool) -> dict[str, _Body]:
     """System call -> what decides it. A call that is not named is allowed."""
     families = (_INET, _INET6, _UNIX) if unix_sockets else (_INET, _INET6)
@@ -201,8 +237,11 @@ def _rules(unix_sockets: bool) -> dict[str, _Body]:
     }
 
 
-def program(*, unix_sockets: bool = False, machine: str | None = None) -> bytes:
-    """The filter as an array of `struct sock_filter`. Raises BoxUnavailable on a machine it has no numbers for."""
+def program(*, unix_sockets: bool = False, shared: bool = False, machine: str | None = None) -> bytes:
+    """The filter as an array of `struct sock_filter`. Raises BoxUnavailable on a machine it has no numbers for.
+
+    shared: for a box that shares this machine's namespaces.
+    """
     machine = machine or platform.machine()
     if machine not in MACHINES:
         raise BoxUnavailable(
@@ -213,7 +252,8 @@ def program(*, unix_sockets: bool = False, machine: str | None = None) -> bytes:
     ops = [_Op(_LOAD, 4), _Op(_IF_EQUAL, architecture, 1, 0), _Op(_RETURN, _KILL_PROCESS), _Op(_LOAD, 0)]
     if machine == "x86_64":  # the x32 table, which shares the architecture's constant
         ops += [_Op(_IF_AT_LEAST, 0x40000000, 0, 1), _verdict(errno.ENOSYS)]
-    for name, body in _rules(unix_sockets).items():
+    rules = _rules(unix_sockets) | (_shared_rules() if shared else {})
+    for name, body in rules.items():
         number = NUMBERS[name][column]
         if number is not None:
             ops += [_Op(_IF_EQUAL, number, 0, len(body)), *body]

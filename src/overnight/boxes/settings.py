@@ -37,6 +37,10 @@ class BoxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     #: A box is ended when the disk that it writes to has less room than this left, whoever filled it. Does not
     #: hold where there was less room to begin with.
     reserve: Size = Size(1 << 30)
+    #: Where Overnight runs as root, boxes run as a user that owns nothing on this machine. `true` lets them run as
+    #: root's own user id instead, which the walls alone keep in: for file systems and containers without idmapped
+    #: mounts.
+    root_inside: bool = False
     #: Let programs inside make unix sockets. Off, because one that lies in a shown folder may belong to a service
     #: outside, and a read-only mount does not stop anyone from talking to it. Pairs (`socketpair`) always work.
     unix_sockets: bool = False
