@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from overnight.boxes import landlock_inside
 from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.boxes.child import readable
 from overnight.boxes.engine import candidates
+from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
 from overnight.ports import Box, BoxSpec
 
@@ -56,6 +58,9 @@ def named(name: str) -> Box | None:
     """The box a test is run on; None when the machine lacks it. `system` and `wheel` are two bwraps."""
     if name == "none":
         return Unconfined()
+    if name == "landlock":
+        fits = os.geteuid() != 0 and landlock_inside.abi() >= landlock_inside.NEEDED_ABI
+        return Landlock() if fits else None
     found = [path for path in candidates() if ("site-packages" in path) == (name == "wheel")]
     return Bubblewrap(engines=tuple(found)) if found else None
 

@@ -14,11 +14,11 @@ from overnight.ports import Box
 def _box(name: str) -> Box:
     box = named(name)
     if box is None:
-        pytest.skip(f"this machine has no bwrap of the {name}")
+        pytest.skip(f"this machine, or its user, has no box by {name}")
     return box
 
 
-@pytest.fixture(params=["system", "wheel", "none"])
+@pytest.fixture(params=["system", "wheel", "landlock", "none"])
 def box(request: pytest.FixtureRequest) -> Box:
     """Every adapter of the port."""
     return _box(request.param)

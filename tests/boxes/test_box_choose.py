@@ -10,6 +10,7 @@ from boxing import within
 from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.boxes.choose import choose
 from overnight.boxes.engine import APPARMOR, INSTALL, advice, candidates, find_engine
+from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
 from overnight.boxes.settings import BoxSettings, inside_path, tool_folders
 from overnight.errors import BadInput, BoxUnavailable, NotConfirmed, SettingsInvalid
@@ -46,9 +47,16 @@ def test_a_stronger_minimum_is_not_met(minimum: BoxLevel, wanted: str | None) ->
         choose(minimum, wanted, confirmed=True)
 
 
+def test_landlock_is_chosen_by_name_only() -> None:
+    """The weaker box is for who asks for it; it is of the same level, and no stronger."""
+    assert isinstance(choose(BoxLevel.OS, "landlock", confirmed=False), Landlock)
+    with pytest.raises(BoxUnavailable, match="container"):
+        choose(BoxLevel.CONTAINER, "landlock", confirmed=True)
+
+
 def test_unknown_names_are_told() -> None:
     """A wrong name is answered with the right ones."""
-    with pytest.raises(BadInput, match="bubblewrap, none"):
+    with pytest.raises(BadInput, match="bubblewrap, landlock, none"):
         choose(BoxLevel.OS, "docker", confirmed=True)
 
 

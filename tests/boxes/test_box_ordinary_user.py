@@ -55,7 +55,7 @@ def _interpreter(place: Path) -> str | None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="whoever runs this is no root already")
-@pytest.mark.parametrize("name", ["port", "confinement", "limits", "starter", "seccomp"])
+@pytest.mark.parametrize("name", ["port", "confinement", "landlock", "limits", "starter", "seccomp"])
 def test_as_an_ordinary_user(name: str, place: Path) -> None:
     """Every claim about boxes holds when an ordinary user starts them."""
     python = _interpreter(place)

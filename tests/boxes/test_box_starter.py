@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from boxing import DAEMON, PATIENCE, Held
+from boxing import DAEMON, PATIENCE, Held, named
 
 from overnight.boxes.child import Pidfd
 
@@ -51,9 +51,11 @@ def _starter(code: str, *args: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("name", ["system", "wheel", "none"])
+@pytest.mark.parametrize("name", ["system", "wheel", "landlock", "none"])
 def test_box_dies_with_its_starter(name: str, folder: Path, held: Held) -> None:
     """SIGKILL to the starter ends everything inside, daemons included."""
+    if named(name) is None:
+        pytest.skip(f"this machine, or its user, has no box by {name}")
     code = DAEMON + "\nos.write(1, b'main\\n')\nwhile True: signal.pause()"
     with _starter(RUNS, name, str(folder), held.path, code) as starter:
         said = ""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide, planted
 from overnight.missions.hold import HoldReason
 from overnight.missions.policy import Check, Paths, Policy
 from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome
@@ -53,6 +53,7 @@ def test_proved_work_lands() -> None:
         (attempt(refused=("a gitlink",)), "not importable: a gitlink"),
         (attempt(changed=("infra/prod/main.tf",)), "infra/prod/main.tf must not be changed"),
         (attempt(changed=("overnight.toml",)), "overnight.toml must not be changed"),
+        (attempt(changed=("app/.Claude/settings.json",)), "app/.Claude/settings.json acts on whoever opens the folder"),
         (attempt(End.FAILED, FailureClass.AGENT), "because"),
         (attempt(End.STOPPED_BY_LIMIT, FailureClass.STUCK), "because"),
     ],
@@ -66,6 +67,32 @@ def test_unproved_work_runs_again_and_then_fails(one: Attempt, why: str) -> None
     assert isinstance(given_up, GiveUp)
     assert why in given_up.why
     assert "3 attempts" in given_up.why
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (".claude/settings.json", True),
+        ("deep/.claude/hooks/x.sh", True),
+        (".vscode/tasks.json", True),
+        (".idea/workspace.xml", True),
+        (".cursor/mcp.json", True),
+        (".devcontainer/devcontainer.json", True),
+        (".mcp.json", True),
+        (".envrc", True),
+        ("sub/.ENVRC", True),
+        ("CLAUDE.md", False),
+        (".claude/commands/review.md", False),
+        ("src/claude/settings.json", False),
+        ("envrc", False),
+    ],
+)
+def test_planted_settings_are_found_unless_the_policy_gives_them_free(path: str, found: bool) -> None:
+    """What runs programs on whoever opens the folder does not land; words for agents weigh elsewhere."""
+    assert bool(planted((path, "a.py"), POLICY)) is found
+    free = replace(POLICY, paths=Paths(settings=(".claude/**", "**/.claude/**", ".vscode/**")))
+    still = found and "claude" not in path.lower() and "vscode" not in path
+    assert bool(planted((path, "a.py"), free)) is still
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,28 @@ def test_other_targets_are_refused(target: str, reason: str) -> None:
     assert (target_told, allowed) == (target, False)
 
 
+@pytest.mark.parametrize(
+    "named", ["other.test", "other.test:443", "allowed.test:80", "allowed.test.evil.test", "127.0.0.1", "x"]
+)
+def test_the_host_header_must_agree(named: str) -> None:
+    """What a request says twice, it says alike; nobody is asked for an address otherwise."""
+    names = Names(["127.0.0.1"])
+    answer, recorded = refuse(f"CONNECT allowed.test:443 HTTP/1.1\r\nhost: {named}\r\n\r\n".encode(), names)
+    assert "names another host" in why(answer)
+    assert names.asked == []
+    assert [event.allowed for event in recorded] == [False]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"CONNECT allowed.test:443 HTTP/1.0\r\n\r\n", b"CONNECT Allowed.Test.:443 HTTP/1.1\r\nHost: ALLOWED.test\r\n\r\n"],
+)
+def test_a_host_header_in_other_letters_or_none_agrees(request_: bytes) -> None:
+    """Case, a dot at the end and a missing port make no difference; HTTP/1.0 has no such header. The next question comes."""
+    answer, _ = refuse(request_, Names())
+    assert "no address" in why(answer)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_plain_http_is_refused(method: str) -> None:
     """Also to a listed host."""
@@ -202,7 +224,7 @@ REBOUND = [
 def test_a_listed_name_that_leads_inside_is_refused(address: str) -> None:
     """Whatever the name's owner makes it resolve to, this machine and its neighbourhood are not reached."""
     answer, recorded = refuse(
-        b"CONNECT allowed.test:443 HTTP/1.1\r\nhost: x\r\n\r\n", Names([address]), address_ok=is_public
+        b"CONNECT allowed.test:443 HTTP/1.1\r\nhost: allowed.test:443\r\n\r\n", Names([address]), address_ok=is_public
     )
     assert "no public address" in why(answer)
     assert [event.allowed for event in recorded] == [False]
@@ -216,7 +238,7 @@ def test_public_addresses_are_public(address: str) -> None:
 
 def test_a_name_without_an_address_is_refused() -> None:
     """Said as such."""
-    answer, _ = refuse(b"CONNECT allowed.test:443 HTTP/1.1\r\nhost: x\r\n\r\n", Names())
+    answer, _ = refuse(b"CONNECT allowed.test:443 HTTP/1.1\r\nhost: allowed.test:443\r\n\r\n", Names())
     assert "has no address" in why(answer)
 
 

@@ -1,1 +1,1 @@
-"""Boxes: ways to confine a process tree. Two adapters of the port `Box`: bubblewrap and none."""
+"""Boxes: ways to confine a process tree. Adapters of the port `Box`: bubblewrap, Landlock and none."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from overnight.boxes.bubblewrap import Bubblewrap
+from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
 from overnight.boxes.settings import BoxSettings
 from overnight.errors import BadInput, BoxUnavailable, NotConfirmed
 from overnight.missions.policy import BoxLevel
 from overnight.ports import Box
 
-LEVELS = {"bubblewrap": BoxLevel.OS, "none": BoxLevel.NONE}
+LEVELS = {"bubblewrap": BoxLevel.OS, "landlock": BoxLevel.OS, "none": BoxLevel.NONE}
 _STRENGTH = tuple(BoxLevel)
 
 
@@ -34,4 +35,6 @@ def choose(minimum: BoxLevel, wanted: str | None, confirmed: bool, settings: Box
                 how="say in your own settings that they may do whatever you can do here",
             )
         return Unconfined()
+    if name == "landlock":
+        return Landlock(settings)
     return Bubblewrap(settings)

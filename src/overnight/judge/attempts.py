@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from overnight.judge.change import Sort, sort_of
 from overnight.missions.globs import matching
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.policy import Policy
@@ -65,10 +66,28 @@ def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
         f"{path} must not be changed by a task"
         for path in matching(attempt.result.changed, (OWN_POLICY, *policy.paths.forbidden))
     ]
+    found += [
+        f"{path} acts on whoever opens the folder with an agent or an editor, and must not be changed by a task"
+        for path in planted(attempt.result.changed, policy)
+    ]
     found += [f"check {name!r} fails and passed on the base" for name in attempt.broke]
     if attempt.checks and not any(check.passed for check in attempt.checks):
         found.append("not one check passes, so nothing proves the change")
     return tuple(found)
+
+
+def planted(changed: Sequence[str], policy: Policy) -> tuple[str, ...]:
+    """Settings of agents and editors, which run programs without being asked; not the ones the policy gives free.
+
+    What agents are told in words (`CLAUDE.md`) is not among them: it weighs in the risk.
+    """
+    free = set(matching(changed, policy.paths.settings))
+    return tuple(
+        path
+        for path in changed
+        # Some file systems do not tell upper case from lower.
+        if path not in free and not path.lower().endswith(".md") and sort_of(path.lower()) is Sort.AGENT
+    )
 
 
 def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, task: str) -> Next:

@@ -56,6 +56,9 @@ class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     forbidden: tuple[str, ...] = ()
     #: A change here raises the risk.
     sensitive: tuple[str, ...] = ()
+    #: Settings of agents and editors, such as `.vscode/**`, that a task may change after all: they act on whoever
+    #: opens the folder.
+    settings: tuple[str, ...] = ()
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

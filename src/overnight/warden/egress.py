@@ -121,6 +121,8 @@ class Egress:
             raise _Refused("addresses are not allowed: use the host's name")
         if not _HOST.fullmatch(host) or not self._listed(host):
             raise _Refused("this host is not on the list")
+        if not _agrees(request, host, int(port)):
+            raise _Refused("the Host header names another host")
         return host, int(port)
 
     def _listed(self, host: str) -> bool:
@@ -221,6 +223,16 @@ class _Tunnel:
     def event(self, target: str) -> Left:
         lasted = round(time.monotonic() - self._began, 3)
         return Left(target=target, sent=self._moved["out"], received=self._moved["in"], lasted=lasted, why=self._why)
+
+
+def _agrees(request: Request, host: str, port: int) -> bool:
+    """Whether the Host header says what the target says. HTTP/1.0 has none, and some libraries still speak that here."""
+    for key, value in request.headers:
+        if key.lower() == b"host":
+            given, _, its_port = value.decode("latin-1").strip().lower().partition(":")
+            if given.removesuffix(".") != host or its_port not in ("", str(port)):
+                return False
+    return True
 
 
 def _is_address(host: str) -> bool:
