@@ -6,7 +6,8 @@ What is refused, and why:
 - doors into the kernel that programs of a box have no use for: keyrings, bpf, perf, modules, clocks, ...;
 - calls whose arguments lie in memory, where a filter can't look (clone3, openat2, io_uring): ENOSYS, and every
   libc falls back to the older call;
-- sockets of any family but IPv4, IPv6 and route netlink;
+- sockets of any family but IPv4, IPv6 and route netlink; pairs of datagram sockets, either end of which could be
+  pointed at any other;
 - pushing keystrokes into a terminal (TIOCSTI, TIOCLINUX);
 - setuid and setgid bits, which would be live outside the box;
 - other architectures' system call tables, where these numbers mean something else.
@@ -137,6 +138,7 @@ _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _NETLINK_ROUTE = 0
 _TYPE_BITS, _STREAM, _TCP = 0xF, 1, 6
 _FAST_OPEN = 0x20000000  # MSG_FASTOPEN: a connection that nobody but a filter is asked about
+_DATAGRAMS = 2  #: The bit that SOCK_DGRAM and SOCK_RAW have and SOCK_STREAM and SOCK_SEQPACKET don't.
 
 
 class _Op(NamedTuple):
@@ -222,7 +224,10 @@ def _rules(unix_sockets: bool) -> dict[str, _Body]:
         **{name: (_verdict(errno.ENOSYS),) for name in ABSENT},
         "clone": _without_bits(0, _NEW_NAMESPACES, errno.EPERM),
         "socket": _socket(families),
-        "socketpair": _only(0, (_UNIX,), errno.EAFNOSUPPORT),
+        "socketpair": (
+            *(_argument(0), _Op(_IF_EQUAL, _UNIX, 1, 0), _verdict(errno.EAFNOSUPPORT)),
+            *_without_bits(1, _DATAGRAMS, errno.EPROTONOSUPPORT),
+        ),
         "ioctl": _never(1, _TERMINAL_INPUT, errno.EPERM),
         "personality": _only(0, _PERSONALITIES, errno.EPERM),
         "chmod": _without_bits(1, _SET_ID_BITS, errno.EPERM),
