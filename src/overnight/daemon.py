@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 
 from overnight import __version__
+from overnight.audit.checkpoints import Made
+from overnight.audit.upkeep import Upkeep
 from overnight.config import Settings
 from overnight.doctor.gate import Gate
 from overnight.durable.client import Client
@@ -106,18 +108,25 @@ class Life:
         self._journal, self._down, self._since = journal, down, time.time()
         self._desk = Desk(journal, self.engine.poke)
         self._server = Server(journal.home, self._call)
+        self._audit = Upkeep(journal.home, self._audit_told, _say)
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
         """Until the down event; raises what breaks the engine."""
         await self._server.start()
         ready()
-        chores = [asyncio.create_task(self._wait_for_down()), asyncio.create_task(self._sweep_daily(keep_s))]
+        chores = [
+            asyncio.create_task(self._wait_for_down()),
+            asyncio.create_task(self._sweep_daily(keep_s)),
+            asyncio.create_task(self._audit.daily()),
+        ]
         try:
             await self.engine.run()
         finally:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
+            if self._down.is_set():
+                await self._audit.sign("stop")
             await self._server.stop()
 
     async def _wait_for_down(self) -> None:
@@ -129,9 +138,20 @@ class Life:
             try:
                 for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
                     shutil.rmtree(self._journal.home / "runs" / task, ignore_errors=True)
+                self._audit.sweep(keep_s, self._journal_has)
             except (OSError, sqlite3.Error) as error:  # housekeeping is no reason to stop working
                 _say(f"what ended long ago could not be swept: {error}")
             await asyncio.sleep(DAY_S)
+
+    def _journal_has(self, task: str) -> bool:
+        return self._journal.db.execute("SELECT 1 FROM task WHERE id = ?", (task,)).fetchone() is not None
+
+    def _audit_told(self, made: Made) -> None:
+        """In the journal's chain too: one more place that has to be changed by who changes the audit."""
+        if made.head is not None:
+            self._journal.tell("audit.signed", checkpoint=made.head.lines, digest=made.head.digest, files=made.files)
+        for flaw in made.flaws:
+            self._journal.tell("audit.broken", why=f"{flaw.file}: {flaw.problem}")
 
     def _canary_told(self, agent: str, passed: bool, why: str) -> None:
         """What was held for want of a canary goes on with one that passes."""

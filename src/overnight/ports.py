@@ -339,6 +339,8 @@ class AgentEvent(Struct, frozen=True, kw_only=True):
     tool: str = ""
     call: str = ""
     failed: bool = False
+    #: Of a result: the CLI says itself that the call never ran.
+    refused: bool = False
     session: str = ""
     #: Counts as a turn of the model.
     turn: bool = False

@@ -11,17 +11,23 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from overnight.agents.choose import choose as choose_agent
+from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.settings import inside_path, tool_folders
 from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable.journal import Observer
 from overnight.errors import NotARepository, OvernightError
 from overnight.fleet.local import LocalFleet
+from overnight.flows.discreet import discreet
 from overnight.guard.decide import assess
+from overnight.guard.explain import effect_line
 from overnight.guard.ledger import Ledger
 from overnight.guard.policy import GuardPolicy
-from overnight.guard.verdict import Call, Verdict
+from overnight.guard.redact import Redactor, known_secrets
+from overnight.guard.verdict import Call, Verdict, Weighed
 from overnight.guard.world import Bounds
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.git import Git
@@ -62,13 +68,14 @@ def house_for(
         return bound(read_policy(data, where), settings).policy
 
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
-    return House(
+    house = House(
         fleet=LocalFleet(home, WARDEN, environ, watch),
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
         routing=settings.routing,
     )
+    return discreet(house, Redactor(known_secrets(environ), settings.redact.patterns))
 
 
 async def door(sock: socket.socket, hosts: tuple[str, ...]) -> Callable[[], Awaitable[None]]:
@@ -99,6 +106,8 @@ async def keep(
             guard_of(spec, folder),
             environ,
             stop,
+            audit=lambda version, level, without: RunAudit(folder.parents[3], spec, without, version, level),
+            secrets=settings.redact.patterns,
             tools=tool_folders(settings.box),
             path=inside_path(settings.box),
         )
@@ -121,7 +130,9 @@ class guard_of:  # noqa: N801 (reads as the function that it is)
     def __call__(self, call: Call) -> Verdict:
         assessed = assess(call, self._policy, self._bounds, self._world, self._ledger)
         self._ledger = assessed.ledger
-        return assessed.verdict
+        effects = tuple(effect_line(effect) for effect in assessed.effects)
+        known = msgspec.structs.asdict(assessed.verdict)
+        return Weighed(**known, effects=effects, fingerprint=assessed.fingerprint)
 
 
 async def try_checks(root: Path, policy: Policy) -> tuple[CheckResult, ...]:

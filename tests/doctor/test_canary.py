@@ -42,7 +42,7 @@ def test_it_passes_here_and_is_kept(lab: Lab) -> None:
 
 
 def test_a_cli_that_reads_the_homes_settings_has_its_hooks_switched_off(lab: Lab) -> None:
-    """`disableAllHooks` and open permissions in the run's HOME: forbidden calls happen unasked, and it says so."""
+    """`disableAllHooks` and open permissions in the run's HOME: the first call that nobody decided ends it, and it says so."""
     loose = '{"disableAllHooks": true, "permissions": {"allow": ["Bash", "Write", "Edit"]}}'
     script = f'mkdir -p "$HOME/.claude"; echo \'{loose}\' > "$HOME/.claude/settings.json"\n'
     lab.settings(
@@ -53,7 +53,7 @@ def test_a_cli_that_reads_the_homes_settings_has_its_hooks_switched_off(lab: Lab
     shown = lab.canary()
     assert not shown.passed
     assert "hooks are switched off" in failed(shown)["hooks"]
-    assert "HAPPENED" in failed(shown)["policy"]
+    assert "nobody had decided it" in failed(shown)["agent"]
     assert "HAPPENED" in failed(shown)["dead guard"]
     assert last_pass(lab.home, "claude") is None
 

@@ -8,13 +8,14 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from overnight.agents.command import CommandAgent, CommandSettings
+from overnight.audit.record import RunAudit
 from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.boxes.child import readable
 from overnight.boxes.none import Unconfined
@@ -124,7 +125,11 @@ class Scene:
         folder.mkdir(exist_ok=True)
         spec = self.spec(limits=more.pop("limits", Limits()))
         made = more.pop("made", None) or (Bubblewrap() if box == "bubblewrap" else Unconfined())
-        more = {"decide": allow, "environ": {}, "stop": asyncio.Event(), **more}
+
+        def audit(version: str, level: str, without: Callable[[str], str]) -> RunAudit:
+            return RunAudit(self.home, spec, without, version, level)
+
+        more = {"decide": allow, "environ": {}, "stop": asyncio.Event(), "audit": audit, **more}
         return Keeper(folder, spec, agent or shell(script), made, **more)
 
     # -- with real wardens ----------------------------------------------------------------------------------

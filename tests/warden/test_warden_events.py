@@ -99,7 +99,7 @@ def test_any_text_makes_one_readable_line(text: str) -> None:
     kept = clean(text)
     assert kept.encode().decode() == kept
     assert all(char in "\t\n" or not (ord(char) < 32 or 127 <= ord(char) < 160) for char in kept)
-    assert len(kept) == len(text)
+    assert len(kept) <= len(text)
 
 
 def test_hostile_text_is_one_line_without_control_characters(path: Path) -> None:
@@ -109,8 +109,7 @@ def test_hostile_text_is_one_line_without_control_characters(path: Path) -> None
     assert path.read_bytes().count(b"\n") == 1
     event = next(read_events(path))
     assert isinstance(event, AgentSaid)
-    mark = "\N{REPLACEMENT CHARACTER}"
-    assert (event.text, event.tool) == (f"{mark}[2J{mark}31m{mark}\n{mark}{mark}{mark}{mark}end", f"a{mark}b")
+    assert (event.text, event.tool) == ("\n\N{REPLACEMENT CHARACTER}end", "a")
 
 
 def test_long_texts_are_cut_and_say_so(path: Path) -> None:

@@ -86,10 +86,21 @@ def _user(value: dict[str, Any]) -> Sequence[AgentEvent]:
             text=one_line(_content(block)),
             call=one_line(loose.text(block, "tool_use_id")),
             failed=block.get("is_error") is True,
+            refused=_refused(value, block),
         )
         for block in blocks
         if loose.text(block, "type") == "tool_result"
     ]
+
+
+def _refused(value: dict[str, Any], block: dict[str, Any]) -> bool:
+    """Whether the CLI says that this call never ran: a hook, a rule or its mode was against it, it has no such tool, or
+    the input is not what the tool takes. Every call that does run comes with a permission that was granted."""
+    call = loose.text(block, "tool_use_id")
+    for told in loose.children(value, "tool_result_meta"):
+        if loose.text(told, "id") == call:
+            return loose.text(loose.child(told, "permission_decision"), "decision") == "reject"
+    return block.get("is_error") is True and loose.text(block, "content").startswith("<tool_use_error>")
 
 
 def _content(block: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ EXIT_CODES = {
     2: "Bad input: the message says what to mend.",
     3: "Refused: a bound would be broken.",
     4: "Something outside is not there: a daemon, a box, an agent, a repository.",
+    5: "The audit is broken: something in it is not as it was written.",
     130: "Interrupted (Ctrl-C).",
     141: "Whoever read the output went away.",
 }
@@ -68,6 +69,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "overnight.cli.doctor:doctor", "Whether this machine is fit for a night; tries what is forbidden."
         ),
         "config": Entry("overnight.cli.config:config", "The settings of this machine."),
+        "audit": Entry("overnight.cli.audit:audit", "The tamper-evident record of every tool call."),
         "journal": Entry("overnight.cli.journal:journal", "The record of everything that happened."),
         "version": Entry("overnight.cli.version:version", "Versions of Overnight and of what it uses."),
     },

@@ -11,6 +11,7 @@ from overnight.cli import home
 from overnight.cli.gitlook import open_repo
 from overnight.cli.paper import Paper, note, terminal
 from overnight.errors import BadInput, BadState
+from overnight.landing.text import plain
 from overnight.report.story import story
 from overnight.report.views import RunView, TaskStory
 
@@ -52,10 +53,17 @@ def diff(task: str, n: int | None, stat: bool) -> None:
         problem = f"{run.result.ref} is not in {found.path} any more, so its work can't be shown."
         raise BadInput(problem=problem)
     patch = found.read("diff", *(("--stat=100",) if stat else ()), *_SAFE, told.base, run.result.commit)
+    text = patch.decode(errors="backslashreplace")
+    clean = home.redactor()(text)
     if terminal():
-        _show(patch.decode(errors="backslashreplace"))
-    else:
-        sys.stdout.buffer.write(patch)
+        _show(clean)
+        return
+    if stat:
+        click.echo(plain(clean), nl=False)
+        return
+    if clean != text:
+        note("It holds what looks like a secret. A patch is left exact; in a terminal it would be taken out.")
+    sys.stdout.buffer.write(patch)
 
 
 def _run(told: TaskStory, n: int | None) -> RunView:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from overnight.config import Settings
+    from overnight.guard.redact import Redactor
     from overnight.report.views import DaemonView
 
 
@@ -25,6 +26,13 @@ def state_folder() -> Path:
     from overnight.config import state_home
 
     return state_home(settings())
+
+
+def redactor() -> Redactor:
+    """Takes this machine's secrets out of texts: those of the environment, and the settings' patterns."""
+    from overnight.guard.redact import Redactor, known_secrets
+
+    return Redactor(known_secrets(os.environ), settings().redact.patterns)
 
 
 def ask(verb: str, **arguments: Any) -> Any:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from msgspec import Struct
@@ -14,6 +15,7 @@ from overnight.cli import home
 from overnight.cli.paper import Paper, Part, note, terminal
 from overnight.cli.words import clock
 from overnight.errors import BadInput, BadState
+from overnight.guard.redact import Redactor
 from overnight.landing.text import plain
 from overnight.report.journal import reading
 from overnight.report.rows import latest_run, make_row, raw_row
@@ -30,13 +32,15 @@ class _Stop(Struct, frozen=True):
     offset: int = 0
 
 
-class _Kind(Struct, frozen=True):
+class _Kind(NamedTuple):
     """What is wanted of a run."""
 
     #: The file it is in.
     name: str
     raw: bool
     everything: bool
+    #: Takes secrets out.
+    without: Redactor
 
 
 @click.command
@@ -44,13 +48,13 @@ class _Kind(Struct, frozen=True):
 @click.option("--run", "n", type=click.IntRange(1), metavar="N", help="This run. Default: the last one.")
 @click.option("--follow", "-f", is_flag=True, help="Go on as it goes on, into its next runs, until the task ends.")
 @click.option("--all", "everything", is_flag=True, help="Also model requests, hooks and calls that were let through.")
-@click.option("--raw", is_flag=True, help="The agent's own output, as it came.")
+@click.option("--raw", is_flag=True, help="The agent's own output, without secrets.")
 def log(task: str, n: int | None, follow: bool, everything: bool, raw: bool) -> None:
     """What a task's run did, line by line: launch, turns, tool calls, what was denied, how it ended."""
     state = home.state_folder()
     told = story(state, task)
     run = _run(told, n)
-    kind = _Kind(AGENT if raw else EVENTS, raw, everything)
+    kind = _Kind(AGENT if raw else EVENTS, raw, everything, home.redactor())
     if run is None:
         if not follow:
             raise BadState(task=told.row.id, state=told.row.phase, verb="log", next="No run of it has begun yet.")
@@ -79,19 +83,20 @@ def _print(stop: _Stop, kind: _Kind, *, half: bool = False) -> _Stop:
     for line, behind in lines_from(stop.path, offset, half=half):
         offset = behind
         if kind.raw:
-            _print_raw(line)
+            _print_raw(line, kind.without)
         elif (event := read_event(line)) is not None and (kind.everything or not routine(event)):
             Paper().line(*_parts(event)).print()
     sys.stdout.flush()
     return _Stop(stop.path, offset)
 
 
-def _print_raw(line: bytes) -> None:
-    """Byte by byte into a pipe; made harmless for a terminal."""
+def _print_raw(line: bytes, without: Redactor) -> None:
+    """As it came, but for secrets; made harmless for a terminal."""
+    text = without(line.decode(errors="surrogateescape"))
     if terminal():
-        click.echo(plain(line.decode(errors="backslashreplace")))
+        click.echo(plain(text.encode(errors="surrogateescape").decode(errors="backslashreplace")))
     else:
-        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.write(text.encode(errors="surrogateescape") + b"\n")
 
 
 def _parts(event: dict[str, object]) -> Iterator[Part]:

@@ -16,6 +16,7 @@ from overnight.config.document import read
 from overnight.config.policy import hosts
 from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
+from overnight.guard.redact import RedactSettings
 from overnight.judge.routing import Routing
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
@@ -90,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     box: BoxChoice = BoxChoice()
     agents: AgentSettings = AgentSettings()
     bounds: Bounds = Bounds()
+    redact: RedactSettings = RedactSettings()
     routing: Routing = Routing()
     canary: Canary = Canary()
 
@@ -179,5 +181,11 @@ def _rules(settings: Settings) -> Iterator[Problem]:
             "confirm it with `i_know = true` in [box], or leave the key out",
             about=("box", "i_know"),
         )
+    for n, pattern in enumerate(settings.redact.patterns, 1):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            where = f"`redact.patterns`, number {n}"
+            yield Problem(("redact", "patterns"), f"{where}, is no regular expression: {error}")
     yield from hosts(("bounds", "egress"), settings.bounds.egress)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
+from overnight.guard.redact import redacted, sanitised
 from overnight.guard.verdict import Decision
 
 #: Characters of a text that are kept; longer ones are cut, and say so.
@@ -26,8 +26,6 @@ MOST_TEXT = 4000
 MOST_PARTS = 50
 #: Bytes of a log. The agent chooses how often it calls, so it could fill the disk; then nothing passes any more.
 MOST_LOG = 256 << 20
-#: Control characters, what reorders text on a screen, what some readers take for a line's end, halves of characters.
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -61,9 +59,7 @@ class Launched(Event, frozen=True, kw_only=True, tag="launched"):
 
 
 class Asked(Event, frozen=True, kw_only=True, tag="asked"):
-    """The agent wants to call a tool. On disk before the verdict takes effect."""
-
-    durable: ClassVar[bool] = True
+    """The agent wants to call a tool. Before the verdict takes effect, the audit has both on disk."""
 
     call: str
     tool: str
@@ -212,10 +208,11 @@ _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
-def clean(text: str, most: int = MOST_TEXT) -> str:
-    """Fit to be kept: no control characters but tab and line feed, and not longer than `most` and a note."""
-    kept = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text[:most])
-    return kept if len(text) <= most else f"{kept} … ({len(text) - most} characters left out)"
+def clean(text: str, most: int = MOST_TEXT, beyond: int = 0) -> str:
+    """Fit to be kept: no control characters but tab and line feed, and not longer than `most` and a note.
+    beyond: characters that were left out already."""
+    kept, out = sanitised(text[:most]), max(0, len(text) - most) + beyond
+    return kept if not out else f"{kept} … ({out} characters left out)"
 
 
 class EventLog:
@@ -224,8 +221,9 @@ class EventLog:
     Raises OSError when the file can't be opened.
     """
 
-    def __init__(self, path: Path, most: int = MOST_LOG) -> None:
-        self._most = most
+    def __init__(self, path: Path, most: int = MOST_LOG, without: Callable[[str], str] = redacted) -> None:
+        """without: takes secrets out of a text."""
+        self._most, self._without = most, without
         self._seq = max((event.seq for event in read_events(path)), default=0)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
@@ -239,7 +237,7 @@ class EventLog:
         """
         if self._size > self._most and not event.last_words:
             raise OSError(errno.EFBIG, "the run's record is full")
-        line = _ENCODER.encode(_fit(event, self._seq + 1)) + b"\n"
+        line = _ENCODER.encode(self._fit(event, self._seq + 1)) + b"\n"
         # What was torn before stays, as a line of its own.
         self._append(b"\n" + line if self._torn else line)
         self._seq += 1
@@ -251,6 +249,20 @@ class EventLog:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _fit(self, event: Event, seq: int) -> Event:
+        changed: dict[str, Any] = {"seq": seq, "at": round(time.time(), 3)}
+        for name in event.__struct_fields__:
+            value = getattr(event, name)
+            if type(value) is str:
+                changed[name] = self._kept(value)
+            elif type(value) is tuple:
+                changed[name] = tuple(self._kept(str(part)) for part in value[:MOST_PARTS])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (every tuple of an event holds texts)
+        return msgspec.structs.replace(event, **changed)
+
+    def _kept(self, text: str) -> str:
+        """Without secrets first: one that is cut in two is not recognised any more, nor one with colours in it."""
+        return clean(self._without(sanitised(text[: 4 * MOST_TEXT])), beyond=max(0, len(text) - 4 * MOST_TEXT))
 
     def _append(self, line: bytes) -> None:
         self._torn = True
@@ -268,17 +280,6 @@ def _keep_name(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _fit(event: Event, seq: int) -> Event:
-    changed: dict[str, Any] = {"seq": seq, "at": round(time.time(), 3)}
-    for name in event.__struct_fields__:
-        value = getattr(event, name)
-        if type(value) is str:
-            changed[name] = clean(value)
-        elif type(value) is tuple:
-            changed[name] = tuple(clean(str(part)) for part in value[:MOST_PARTS])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (every tuple of an event holds texts)
-    return msgspec.structs.replace(event, **changed)
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[AnyEvent]:

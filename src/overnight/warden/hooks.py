@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from overnight.guard.redact import redacted, sanitised
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.ports import Agent
 from overnight.warden.events import Asked, Decided, Done, Event, Heard, HookRefused, Record, clean
 from overnight.warden.http import Exchange, Limits, Request, Response
+from overnight.warden.witness import Witness
 
 #: The only path.
 PATH = "/hook"
@@ -32,11 +35,14 @@ class Hooks:
     call that waits, and refused with 400 where that can't be told, which the CLI takes for a denial as well.
     """
 
-    def __init__(self, agent: Agent, decide: Callable[[Call], Verdict], record: Record) -> None:
-        """record puts an event on record and raises OSError when it can't."""
+    def __init__(
+        self, agent: Agent, decide: Callable[[Call], Verdict], record: Record, witness: Witness | None = None,
+        without: Callable[[str], str] = redacted,
+    ) -> None:  # fmt: skip
+        """record puts an event on record and raises OSError when it can't. witness: keeps the audit. without: takes
+        secrets out of a text."""
         self._agent, self._decide, self._record = agent, decide, record
-        #: Hashes of the ids that were asked about: their length is the agent's choice.
-        self._ids: set[int] = set()
+        self._witness, self._without = witness or Witness(), without
         #: (tool, what, reason) of the calls that were refused; after `MOST_DENIED` one that says that there were more.
         self.denied: list[tuple[str, str, str]] = []
         #: Calls that were asked about.
@@ -50,7 +56,15 @@ class Hooks:
         try:
             call = self._agent.hook(event)
             if call is None:
-                self._record(_told(event))
+                self._record(told := _told(event))
+                if isinstance(told, Done):
+                    self._witness.resulted(
+                        told.call,
+                        told.tool,
+                        event.get("tool_response", event.get("error")),
+                        failed=told.failed,
+                        ms=told.ms,
+                    )
                 return Response.json(200, {})
             return Response.json(200, self._agent.answer(event, self._judge(call)))
         except Exception as error:  # whatever goes wrong in here, no call may come of it
@@ -59,13 +73,10 @@ class Hooks:
     def _judge(self, call: Call) -> Verdict:
         """The verdict, once the question is on disk. Raises OSError when it can't be."""
         self.calls += 1
-        mark = hash(call.id)
-        again = mark in self._ids
-        self._record(
-            Asked(call=call.id, tool=call.tool, input=shown(call.input), digest=_digest(call.input), again=again)
-        )
-        self._ids.add(mark)
+        text, again = shown(call.input), self._witness.knows(call.id)
+        self._record(Asked(call=call.id, tool=call.tool, input=text, digest=_digest(call.input), again=again))
         verdict = self._verdict(call)
+        self._witness.decided(call, text, verdict)
         if verdict.decision is not Decision.ALLOW:
             self._note_denied(call.tool, gist(call.input), verdict)
         self._record(
@@ -79,6 +90,8 @@ class Hooks:
     def _verdict(self, call: Call) -> Verdict:
         if not call.tool or not call.id:
             return _deny("hook.malformed", "the call has no id or names no tool")
+        if self._witness.broken is not None:
+            return _deny("hook.ending", f"the run is being ended: {self._witness.broken}")
         try:
             return self._decide(call)
         except Exception as error:  # a guard that fails lets nothing through
@@ -91,9 +104,12 @@ class Hooks:
             return self._refuse(why)
         tool = str(event.get("tool_name") or "")
         self._note_denied(tool, "", verdict)
+        call = Call(id=str(event.get("tool_use_id") or ""), tool=tool, input={}, cwd="")
+        with contextlib.suppress(OSError):  # nothing passes that is not on record; this does not pass
+            self._witness.decided(call, "", verdict)
         self._try(
             Decided(
-                call=str(event.get("tool_use_id") or ""), tool=tool, decision=verdict.decision, rule=verdict.rule,
+                call=call.id, tool=tool, decision=verdict.decision, rule=verdict.rule,
                 reason=verdict.reason,
             )
         )  # fmt: skip
@@ -104,9 +120,12 @@ class Hooks:
 
     def _note_denied(self, tool: str, what: str, verdict: Verdict) -> None:
         if len(self.denied) < MOST_DENIED:
-            self.denied.append((clean(tool, _SHORT), clean(what, _SHORT), clean(verdict.reason, _SHORT)))
+            self.denied.append((self._short(tool), self._short(what), self._short(verdict.reason)))
         elif len(self.denied) == MOST_DENIED:
             self.denied.append(("…", "more calls", "refused as well: the run's record has them all"))
+
+    def _short(self, text: str) -> str:
+        return clean(self._without(sanitised(text[: 8 * _SHORT])), _SHORT)
 
     def _refuse(self, why: str) -> Response:
         self._try(HookRefused(why=why))

@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from overnight.errors import BadInput, Unavailable
+from overnight.guard.redact import Redactor, known_secrets, sanitised
+from overnight.guard.scrub import scrubbed
 from overnight.guard.verdict import Call, Verdict
 from overnight.missions.codec import encode
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
@@ -25,6 +27,7 @@ from overnight.warden.gateway import Gateway
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
 from overnight.warden.output import MOST_OUTPUT, Output
+from overnight.warden.witness import Audit, Witness
 
 #: How often the agent's output is looked at. Hooks and model traffic are seen at once.
 LOOK_EVERY_S = 0.2
@@ -50,15 +53,20 @@ class Keeper:
         environ: Mapping[str, str],
         stop: asyncio.Event,
         *,
+        audit: Callable[[str, str, Callable[[str], str]], Audit],
+        secrets: tuple[str, ...] = (),
         tools: tuple[str, ...] = (),
         path: str = "/usr/local/bin:/usr/bin:/bin",
     ) -> None:
         """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
-        tools: read-only folders with programs; path: PATH inside."""
+        audit: makes the run's audit, of the agent's version, the box's level, and what takes secrets out of texts.
+        secrets: patterns of what is a secret here. tools: read-only folders with programs; path: PATH inside."""
         self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
         self._environ, self._tools, self._path = environ, tools, path
-        self.log = EventLog(folder / "events.ndjson")
-        self._hooks = Hooks(agent, decide, self._record)
+        self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
+        self.log = EventLog(folder / "events.ndjson", without=self._without)
+        self._new_audit, self._witness = audit, Witness()
+        self._hooks = Hooks(agent, decide, self._record, self._witness, self._without)
         self._servers: list[Server] = []
         self._listeners: Sequence[socket.socket] = ()
         self._stop = stop
@@ -75,6 +83,7 @@ class Keeper:
         try:
             return self._finish(await self._ending())
         finally:
+            self._witness.close()
             self.log.close()
 
     async def _ending(self) -> RunOutcome:
@@ -104,6 +113,9 @@ class Keeper:
         )  # fmt: skip
         launch = self.agent.launch(self.spec, place)
         self._hooked = launch.hooked
+        self._redactor = Redactor(self._known(place, launch), self._patterns)
+        if launch.hooked:
+            self._witness.audit = self._new_audit(launch.version, self.box.level, self._without)
         self._write_given(place, launch)
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         self._listeners = process.listeners
@@ -117,6 +129,16 @@ class Keeper:
         self._hear_the_end()
         self._blame(process)
         return self._judge(code)
+
+    def _known(self, place: Place, launch: Launch) -> tuple[str, ...]:
+        """Values that must not get out: the run's own token, the key outside, the logins inside."""
+        names = (*launch.passed, launch.route.key_variable)
+        passed = (self._environ[name] for name in names if name in self._environ)
+        return (place.token, *passed, *known_secrets(self._environ))
+
+    def _without(self, text: str) -> str:
+        """A text without secrets, as far as they are known by now."""
+        return self._redactor(text)
 
     def _make(self, name: str) -> Path:
         path = self.folder / name
@@ -204,23 +226,26 @@ class Keeper:
         """Look at the output and at the limits until the agent ends or has to be ended; its exit code."""
         ended = asyncio.ensure_future(process.wait())
         asked = asyncio.ensure_future(self._stop.wait())
+        alarm = asyncio.ensure_future(self._witness.alarm.wait())
         try:
             while not ended.done():
-                await asyncio.wait((ended, asked), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((ended, asked, alarm), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 if not ended.done() and (reason := self._reason_to_end(asked.done())) is not None:
                     await self._end(process, *reason)
                     break
             return await ended
         finally:
-            ended.cancel()
-            asked.cancel()
-            await asyncio.wait((ended, asked))
+            for waiting in (ended, asked, alarm):
+                waiting.cancel()
+            await asyncio.wait((ended, asked, alarm))
 
     def _reason_to_end(self, asked: bool) -> tuple[End, FailureClass | None, str] | None:
         if asked:
             return End.STOPPED, None, self._stop_reason()
         try:
             self._catch_up(LOOK_S)
+            if self._witness.broken is not None:
+                return End.FAILED, FailureClass.SECURITY, self._witness.broken
             if (limit := self._over_limit()) is None:
                 return None
             self.log.write(Limit(limit=limit[0], why=limit[1]))
@@ -267,13 +292,16 @@ class Keeper:
             self._note(self._out.rest())
         except OSError as error:
             self._ended_by = self._ended_by or (End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {error}")
+        if self._witness.broken is not None:  # goes before whatever else was wrong
+            self._ended_by = (End.FAILED, FailureClass.SECURITY, self._witness.broken)
 
     def _note(self, line: bytes) -> None:
         for event in self.agent.read(line):
             self._turns += event.turn
+            self._witness.heard(event)
             if event.kind != "noise":
                 said = msgspec.structs.asdict(event)
-                del said["turn"]
+                del said["turn"], said["refused"]
                 self.log.write(AgentSaid(event=said.pop("kind"), **said))
 
     # -- ending ---------------------------------------------------------------------------------------------
@@ -304,9 +332,10 @@ class Keeper:
 
     def _finish(self, outcome: RunOutcome) -> RunOutcome:
         final = msgspec.structs.replace(
-            outcome, run=self.spec.id, why=clean(outcome.why), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
+            scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(),
         )  # fmt: skip
         with contextlib.suppress(OSError):  # the outcome itself says it too
             self.log.write(Ended(end=final.end, why=final.why, failure=final.failure))
+        self._witness.close(final)
         return final
