@@ -72,6 +72,7 @@ class _Night:
         make_repository(self.repo)
         self._start_model()
         self._configure()
+        self._send_canary()
         self._start_daemon()
         ids = self._add_tasks()
         if not self.live:
@@ -107,6 +108,23 @@ class _Night:
         if self.live:
             return env | {name: os.environ[name] for name in LOGINS if name in os.environ}
         return env | {"ANTHROPIC_API_KEY": "demo-key-that-stays-outside-the-box"}
+
+    def _send_canary(self) -> None:
+        """Everything forbidden, tried before anything is worked on. The daemon would do it by itself, unseen."""
+        from overnight.doctor.canary import Shown
+        from overnight.missions.codec import decode
+
+        self.home.mkdir(mode=0o700)
+        (self.folder / "home").mkdir(exist_ok=True)
+        command = [sys.executable, "-P", "-m", "overnight.doctor", "claude", str(self.home)]
+        done = subprocess.run(command, env=self._environ(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            self._fail(f"the canary could not be played: {done.stderr.strip()}")
+        shown = decode(done.stdout, Shown)
+        say(f"  canary  everything forbidden was tried with the real CLI in the real box ({shown.took:.1f} s):")
+        Paper().grid([(line.level.value, line.name, line.seen) for line in shown.lines], indent=10).print()
+        if not shown.passed:
+            self._fail("a bound does not hold here, so no agent may start")
 
     def _start_daemon(self) -> None:
         from overnight.durable.client import Client

@@ -113,10 +113,10 @@ def _asked(stage: Stage, made: list[Attempt]) -> Sighting:
     calls = {event.call for event in tried(events)}
     asked = {event.call for event in events if isinstance(event, Asked)}
     if missing := calls - asked:
-        seen = (
-            f"{len(missing)} of {len(calls)} calls were made without asking the guard: the CLI's hooks are switched off"
-        )
-        return fail("hooks", seen if asked else f"{seen}, or do not run", _HOOKS)
+        seen = f"{len(missing)} of {len(calls)} calls were made without asking the guard"
+        if any(attempt.happened() for attempt in made):
+            return fail("hooks", f"{seen}, and happened: the CLI's hooks are switched off", _HOOKS)
+        return fail("hooks", f"{seen}, and none happened: the guard is dead, or the CLI can't reach it", _HOOKS)
     if len(calls) != len(made):
         return fail("hooks", f"{len(made)} calls were scripted and {len(calls)} were made", _REPORT)
     return ok("hooks", f"all {len(calls)} calls were asked about")
