@@ -12,9 +12,10 @@ from scene import STUBBORN, Scene, within
 
 from overnight.agents.command import CommandAgent, CommandSettings
 from overnight.boxes.bubblewrap import Bubblewrap
+from overnight.boxes.settings import BoxSettings
 from overnight.missions.policy import Limits
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
-from overnight.missions.units import Duration
+from overnight.missions.units import Duration, Size
 from overnight.ports import AgentEvent, Launch, Place, Route
 from overnight.warden.events import AgentSaid, Ended, EventLog, Launched, Limit, Started, Stopping, read_events
 from overnight.warden.http import Exchange, Request, serve
@@ -106,6 +107,24 @@ def test_each_limit_ends_a_run_for_its_own_reason(
     assert why in outcome.why
     assert [event.limit for event in events(scene) if isinstance(event, Limit)] == [limit]
     assert len([event for event in events(scene) if isinstance(event, Stopping)]) == 1
+    assert scene.bell.let_go()
+
+
+@pytest.mark.parametrize(
+    ("script", "limit", "why"),
+    [
+        ("exec tail /dev/zero", "memory", "it used more than 64 MiB of memory"),
+        ("exec cat /dev/zero > fill", "disk", "it wrote more than 8 MiB to the disk"),
+        ("n=0; while :; do n=$((n + 1)); : > $n; done", "files", "it made more than 1000 files"),
+        ("f() { f | f & }; f; while :; do sleep 1; done", "processes", "it started more than 64 processes at once"),
+    ],
+)
+def test_what_its_box_ended_a_run_for_is_its_outcome(scene: Scene, script: str, limit: str, why: str) -> None:
+    """Bombs end the run for their own reason, on record, with everything that they started."""
+    settings = BoxSettings(memory=Size(64 << 20), processes=64, disk=Size(8 << 20), files=1000)
+    outcome = within(scene.keeper(f"exec 9>bell; {script}", made=Bubblewrap(settings)).keep())
+    assert (outcome.end, outcome.failure, outcome.why) == (End.STOPPED_BY_LIMIT, FailureClass.STUCK, why)
+    assert [event.limit for event in events(scene) if isinstance(event, Limit)] == [limit]
     assert scene.bell.let_go()
 
 

@@ -9,10 +9,11 @@ import pytest
 from landing_world import World, commit, git, run, write
 
 from overnight.boxes.bubblewrap import Bubblewrap
+from overnight.boxes.settings import BoxSettings
 from overnight.missions.hold import Held, HoldReason
 from overnight.missions.policy import Check
 from overnight.missions.run import CheckResult
-from overnight.missions.units import Duration
+from overnight.missions.units import Duration, Size
 
 
 def check(
@@ -72,6 +73,14 @@ def test_a_check_that_prints_without_end_is_killed(boxed: World) -> None:
     result = check(boxed, "yes", printed=1 << 20)
     assert (result.passed, result.code) == (False, None)
     assert "printed more than 1048576 bytes" in result.output
+
+
+def test_a_check_that_takes_too_much_is_killed_for_that(tmp_path: Path) -> None:
+    """A check's output says which bound of its box it went over; it failed, and is not taken for one that ran long."""
+    world = World(tmp_path, Bubblewrap(BoxSettings(memory=Size(64 << 20))))
+    result = check(world, "exec tail /dev/zero")
+    assert (result.passed, result.code) == (False, None)
+    assert result.output.endswith("[killed: it used more than 64 MiB of memory]")
 
 
 def test_long_output_is_cut_in_the_middle_and_counted(world: World) -> None:

@@ -180,6 +180,8 @@ class BoxedChecks:
                     return None, f"\n[killed: it printed more than {self._settings.printed} bytes]"
                 await asyncio.wait([waiting], timeout=min(left, _LOOK))
             over = process.exceeded()
+            if over is not None and over.bound == "room":
+                raise holds.disk_filled(over.why)
             return (waiting.result(), "") if over is None else (None, f"\n[killed: {over.why}]")
         finally:
             waiting.cancel()

@@ -33,6 +33,12 @@ def disk_low(path: str, free: int, needed: int) -> Held:
     return Held(Hold(reason=HoldReason.DISK_LOW, why=why, releases_on="room on that disk", until=time.time() + RETRY))
 
 
+def disk_filled(why: str) -> Held:
+    """Work had to be ended, since the disk was about to be full."""
+    why = f"a check was ended: {why}"
+    return Held(Hold(reason=HoldReason.DISK_LOW, why=why, releases_on="room on that disk", until=time.time() + RETRY))
+
+
 def box_unavailable(why: str, releases_on: str) -> Held:
     """What must be confined can't be."""
     return Held(Hold(reason=HoldReason.BOX_UNAVAILABLE, why=why, releases_on=releases_on))
