@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from overnight.boxes import layout, seccomp
 from overnight.boxes.cgroup import Group, Wanted, confine
@@ -65,9 +66,20 @@ class Bubblewrap:
         return Guarantees(
             level=self.level, name=f"{engine.version} ({engine.path})",
             files=True, network=True, processes=True, syscalls=True, unprivileged=nobody,
-            memory=group.holds("memory", Mechanism.WATCHED), pids=group.holds("pids", by_user), cpu=group.holds("cpu"),
+            memory=group.holds("memory", Mechanism.WATCHED), pids=group.holds("pids", by_user), cpu=await self._holds_cpu(),
             disk=Mechanism.WATCHED,
         )  # fmt: skip
+
+    async def _holds_cpu(self) -> Mechanism:
+        """How processor time is bounded, or would be if the owner asked for it."""
+        cores = self._settings.cpu or float(os.cpu_count() or 1)
+        box = Bubblewrap(replace(self._settings, cpu=cores), self._engines)
+        try:
+            process = await box.start(BoxSpec(argv=("/bin/true",), env={}, cwd="/usr"))
+        except BoxUnavailable:
+            return Mechanism.NONE
+        await process.wait()
+        return process.group.holds("cpu")
 
     async def start(self, spec: BoxSpec) -> BubblewrapProcess:
         """Returns when the box stands, its ports listen and argv is about to run.
