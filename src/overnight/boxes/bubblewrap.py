@@ -170,6 +170,7 @@ class BubblewrapProcess:
             code = self._outer.end()
             self._first.ended_within(_PATIENCE)
             self._first.close()
+            await self.group.look_back()
             self._exceeded = self._exceeded or self._watch.counted()
             self.group.close()
             reported = _reported(self._status)

@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,11 +24,15 @@ from overnight.ports import Mechanism
 
 _ROOT = Path("/proc/self")
 _SYSTEMD = Path("/run/systemd/system")
+_SYSTEMD_NAME = "org.freedesktop.systemd1"
+_MANAGER = (_SYSTEMD_NAME, "/org/freedesktop/systemd1", f"{_SYSTEMD_NAME}.Manager")
 _NAME = re.compile(r"overnight-box-(\d+)-\d+")
 _COUNT = itertools.count(1)
 _PERIOD_US = 100_000
 #: Seconds that systemd may take to make a scope.
 _PATIENCE = 5.0
+#: Looks, 2 ms apart, whether systemd has removed a scope that is empty.
+_LOOKS = 500
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -51,12 +56,31 @@ class Mount(Struct, frozen=True):
     own: Path
 
 
+class Scope(Struct, frozen=True):
+    """A group that systemd made for a box, and removes with its last process."""
+
+    folder: Path
+    name: str
+
+    async def ran_out_of_memory(self) -> bool:
+        """Whether the kernel ended a process of it for its memory, as systemd remembers it; not any longer then."""
+        unit = "/org/freedesktop/systemd1/unit/" + re.sub(r"[^A-Za-z0-9]", lambda m: f"_{ord(m[0]):02x}", self.name)
+        code, said = await _busctl("get-property", _SYSTEMD_NAME, unit, f"{_SYSTEMD_NAME}.Scope", "Result")
+        if code or "success" in said:
+            return False
+        await _busctl("call", *_MANAGER, "ResetFailedUnit", "s", self.name)
+        return "oom-kill" in said
+
+
 class Group:
     """The groups that one box is in. Empty when this machine has none for us."""
 
-    def __init__(self, folders: Mapping[str, tuple[Path, Mechanism]], made: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, folders: Mapping[str, tuple[Path, Mechanism]], made: Sequence[Path] = (), scope: Scope | None = None
+    ) -> None:
         """folders: for each of `memory`, `pids` and `cpu` that is held, where. made: to be removed in the end."""
-        self._folders, self._made = dict(folders), tuple(made)
+        self._folders, self._made, self._scope = dict(folders), tuple(made), scope
+        self._remembered = False
 
     def holds(self, what: str, otherwise: Mechanism = Mechanism.NONE) -> Mechanism:
         """How `memory`, `pids` or `cpu` is held."""
@@ -64,7 +88,7 @@ class Group:
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel ended one of its processes, since there was no more memory for them."""
-        return self._counted("memory", {2: "memory.events", 1: "memory.oom_control"}, "oom_kill")
+        return self._remembered or self._counted("memory", {2: "memory.events", 1: "memory.oom_control"}, "oom_kill")
 
     def ran_out_of_processes(self) -> bool:
         """Whether the kernel refused it another process."""
@@ -79,6 +103,17 @@ class Group:
         except OSError:  # a scope goes with its last process
             return False
         return any(line.split()[:1] == [key] and line.split()[1:] != ["0"] for line in text.splitlines())
+
+    async def look_back(self) -> None:
+        """Ask systemd why a scope ended, once it is gone; to be called when everything in it is dead."""
+        if self._scope is None:
+            return
+        for _ in range(_LOOKS):
+            if not self._scope.folder.exists():
+                self._remembered |= await self._scope.ran_out_of_memory()
+                return
+            self._remembered = self.ran_out_of_memory()
+            await asyncio.sleep(0.002)
 
     def close(self) -> None:
         """Remove what was made. Everything in it must be dead; the kernel may need an instant more to notice."""
@@ -103,10 +138,12 @@ async def confine(pid: int, wanted: Wanted, proc: Path = _ROOT) -> Group:
     mounts = hierarchies(proc)
     folders: dict[str, tuple[Path, Mechanism]] = {}
     made: list[Path] = []
+    scope = None
     try:
         for mount in mounts:
             if mount.version == 2:
-                folders |= await _second(pid, mount, wanted, made)
+                scope = await _scope(pid, mount, wanted) if _SYSTEMD.is_dir() else None
+                folders |= _second(pid, mount, wanted, made, scope)
         for mount in mounts:
             for what in mount.controllers:
                 if what not in folders and (values := _first_values(wanted).get(what)):
@@ -115,7 +152,7 @@ async def confine(pid: int, wanted: Wanted, proc: Path = _ROOT) -> Group:
     except BaseException:
         Group({}, made).close()
         raise
-    return Group(folders, made)
+    return Group(folders, made, scope)
 
 
 def hierarchies(proc: Path = _ROOT) -> list[Mount]:
@@ -211,9 +248,11 @@ def _sweep(parent: Path) -> None:
                     folder.rmdir()
 
 
-async def _second(pid: int, mount: Mount, wanted: Wanted, made: list[Path]) -> dict[str, tuple[Path, Mechanism]]:
+def _second(
+    pid: int, mount: Mount, wanted: Wanted, made: list[Path], scope: Scope | None
+) -> dict[str, tuple[Path, Mechanism]]:
     values = {what: files for what, files in _second_values(wanted).items() if files}
-    folder = await _scope(pid, mount, wanted) if _SYSTEMD.is_dir() else None
+    folder = scope.folder if scope else None
     if folder is None:
         parent = delegated(mount, tuple(values))
         if parent is None:
@@ -242,43 +281,50 @@ def _enabled(folder: Path) -> set[str]:
     return set(_read(folder / "cgroup.subtree_control").split())
 
 
-async def _scope(pid: int, mount: Mount, wanted: Wanted) -> Path | None:
+async def _scope(pid: int, mount: Mount, wanted: Wanted) -> Scope | None:
     """Have systemd take the process into a scope of its own; None when it won't."""
-    busctl = shutil.which("busctl")
-    if busctl is None:
-        return None
     name = f"overnight-box-{os.getpid()}-{next(_COUNT)}.scope"
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    bus = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
-    env = {"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": runtime, "DBUS_SESSION_BUS_ADDRESS": bus}
-    child = Child((busctl, *scope_call(pid, name, wanted, system=os.geteuid() == 0)), env=env)
+    if (await _busctl(*scope_call(pid, name, wanted)))[0]:
+        return None
     try:
         async with asyncio.timeout(_PATIENCE):
-            if await child.ended():
-                return None
             # systemd answers before it has done it, and tells nobody who does not listen on its bus
             while name not in (path := _read(Path(f"/proc/{pid}/cgroup")).rpartition("0::")[2].strip()):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
     except TimeoutError:
         return None
+    return Scope(mount.top / path.strip("/"), name)
+
+
+async def _busctl(*words: str) -> tuple[int, str]:
+    """Exit code and output of busctl on the bus of who we are; 127 when it is not there, 124 when it takes too long."""
+    busctl = shutil.which("busctl")
+    if busctl is None:
+        return 127, ""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    bus = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime}/bus"
+    env = {"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": runtime, "DBUS_SESSION_BUS_ADDRESS": bus}
+    out, whose = os.memfd_create("busctl"), "--user" if os.geteuid() else "--system"
+    child = Child((busctl, whose, *words), env=env, stdio=(subprocess.DEVNULL, out, subprocess.DEVNULL))
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            code = await child.ended()
+        return code, os.pread(out, 4096, 0).decode(errors="replace")
+    except TimeoutError:
+        return 124, ""
     finally:
         child.end()
-    return mount.top / path.strip("/")
+        os.close(out)
 
 
-def scope_call(pid: int, name: str, wanted: Wanted, *, system: bool) -> list[str]:
+def scope_call(pid: int, name: str, wanted: Wanted) -> list[str]:
     """busctl's words for a transient scope around a process."""
     properties = [
         *("PIDs", "au", "1", str(pid)),
         *("MemoryMax", "t", str(wanted.memory)),
         *("MemorySwapMax", "t", "0"),
         *("TasksMax", "t", str(wanted.pids)),
-        *("CollectMode", "s", "inactive-or-failed"),
         *(("CPUQuotaPerSecUSec", "t", str(int(wanted.cpu * 1_000_000))) if wanted.cpu else ()),
     ]
-    count = 6 if wanted.cpu else 5
-    manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
-    return [
-        *("--system" if system else "--user", "--quiet", "call", *manager),
-        *("StartTransientUnit", "ssa(sv)a(sa(sv))", name, "fail", str(count), *properties, "0"),
-    ]
+    count = "5" if wanted.cpu else "4"
+    return ["call", *_MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "fail", count, *properties, "0"]
