@@ -71,7 +71,7 @@ class Hooks:
             return self._denial(event, _words(error))
 
     def _judge(self, call: Call) -> Verdict:
-        """The verdict, once the question is on disk. Raises OSError when it can't be."""
+        """The verdict, once it is on disk together with the question. Raises OSError when it can't be."""
         self.calls += 1
         text, again = shown(call.input), self._witness.knows(call.id)
         self._record(Asked(call=call.id, tool=call.tool, input=text, digest=_digest(call.input), again=again))
