@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from overnight.guard import builtins, models, unwrap
 from overnight.guard.effects import Exec, Unverifiable
+from overnight.guard.knowledge import recognised
 from overnight.guard.loaders import environment
 from overnight.guard.machine import MODELS, Model, Run
 from overnight.guard.models.unknown import unknown
@@ -57,6 +58,7 @@ def _dispatch(run: Run, interpreter: Interpreter) -> Text:
     name = run.name
     if run.state.exported:
         environment(run)
+    recognised(run)
     found = find(name)
     out = found(run) if found is not None else unknown(run)
     return out if out is not None else Text(HOLE, run.taint)

@@ -48,7 +48,7 @@ class Exec(Effect, frozen=True, tag="exec"):
     """Code runs. Programs that are known as such and do nothing else are not worth an effect."""
 
     program: str
-    #: unknown-program, tainted, opaque (code that can't be seen), obfuscated, stdin, fork-bomb, remote
+    #: unknown-program, tainted, opaque (code that can't be seen), obfuscated, stdin, fork-bomb, remote, traces
     kind: str
     taint: int = 0
 
@@ -59,7 +59,7 @@ class Net(Effect, frozen=True, tag="net"):
     host: str
     #: What goes out besides the request: none, literal, file, secret
     sends: str = "none"
-    #: read, write (POST, PUT), delete, raw (nc, socat, /dev/tcp), listen, shell (ssh), reverse-shell
+    #: read, write (POST, PUT), delete, raw (nc, socat, /dev/tcp), listen, tunnel, shell (ssh), reverse-shell
     how: str = "read"
     url: str = ""
 
@@ -131,7 +131,7 @@ class Infra(Effect, frozen=True, tag="infra"):
 
     #: docker, kubectl, aws, psql, ...
     service: str
-    #: read, change, destroy
+    #: read, change, destroy, secret, publish, apply-unasked, shell, grant (rights), deploy, message
     verb: str
     detail: str = ""
 

@@ -91,6 +91,7 @@ class Rules:
             "fork-bomb": "it starts processes without end",
             "miner": "it mines for someone",
             "stdin": "text that is not known would run as code",
+            "traces": "traces of what happened would be hidden or removed",
         }
         if effect.kind in kinds:
             return denied(f"exec.{effect.kind}", kinds[effect.kind], effect.words)
@@ -120,6 +121,8 @@ class Rules:
         host, words = effect.host, effect.words
         if effect.how == "reverse-shell":
             return denied("net.reverse-shell", f"a shell would be handed to {host or 'the network'}", words)
+        if effect.how == "tunnel":
+            return by_policy(self.policy.uploads, "net.tunnel", "it would open a way in or out of this machine", words)
         if effect.sends == "secret" and not _LOOPBACK.match(host):
             return denied("net.exfiltration", f"secrets would go to {host or 'the network'}", words)
         if _LOOPBACK.match(host) and effect.sends != "secret":
@@ -260,7 +263,7 @@ class Rules:
             return by_policy(
                 self.policy.secret_reads, "infra.secret", f"a secret would be read from {effect.service}", effect.words
             )
-        if effect.verb in ("destroy", "publish", "apply-unasked", "shell"):
+        if effect.verb in ("destroy", "publish", "apply-unasked", "shell", "grant", "deploy", "message"):
             return by_policy(
                 infra.destroy,
                 f"infra.{effect.verb}",
