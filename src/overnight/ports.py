@@ -344,6 +344,8 @@ class AgentEvent(Struct, frozen=True, kw_only=True):
     session: str = ""
     #: Counts as a turn of the model.
     turn: bool = False
+    #: Of a turn: tokens that it took, as far as the agent says by then.
+    tokens: int = 0
 
 
 class Agent(Protocol):
@@ -372,4 +374,8 @@ class Agent(Protocol):
 
     def answer(self, event: Mapping[str, Any], verdict: Verdict) -> Mapping[str, Any]:
         """The hook's response body for a verdict."""
+        ...
+
+    def remark(self, event: Mapping[str, Any], answer: Mapping[str, Any], text: str) -> Mapping[str, Any] | None:
+        """The response body with a text for the model's context besides; None when this hook can't carry one."""
         ...

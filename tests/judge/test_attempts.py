@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, decide, planted
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide, planted
 from overnight.missions.hold import HoldReason
 from overnight.missions.policy import Check, Paths, Policy
 from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome
@@ -55,7 +55,6 @@ def test_proved_work_lands() -> None:
         (attempt(changed=("overnight.toml",)), "overnight.toml must not be changed"),
         (attempt(changed=("app/.Claude/settings.json",)), "app/.Claude/settings.json acts on whoever opens the folder"),
         (attempt(End.FAILED, FailureClass.AGENT), "because"),
-        (attempt(End.STOPPED_BY_LIMIT, FailureClass.STUCK), "because"),
     ],
 )
 def test_unproved_work_runs_again_and_then_fails(one: Attempt, why: str) -> None:
@@ -67,6 +66,20 @@ def test_unproved_work_runs_again_and_then_fails(one: Attempt, why: str) -> None
     assert isinstance(given_up, GiveUp)
     assert why in given_up.why
     assert "3 attempts" in given_up.why
+
+
+def test_a_run_that_was_ended_for_getting_nowhere_is_no_failure_of_its_task() -> None:
+    """It costs an attempt; after the last one a person is asked, and each resume is one more run."""
+    one = attempt(End.STOPPED_BY_LIMIT, FailureClass.STUCK)
+    assert isinstance(after(one), Again)
+    assert costs(one, BASE, POLICY)
+    held = after(one, one, one)
+    assert isinstance(held, Wait)
+    assert (held.hold.reason, held.hold.until) == (HoldReason.STUCK, None)
+    assert "because (after 3 attempts)" in held.hold.why
+    assert "overnight resume" in held.hold.releases_on
+    assert isinstance(after(one, one, one, one), Wait)
+    assert isinstance(after(one, one, one, attempt()), Proved)
 
 
 @pytest.mark.parametrize(

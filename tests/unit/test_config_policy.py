@@ -78,7 +78,7 @@ def test_an_empty_file_is_the_default_policy() -> None:
         ),
         (
             '[limits]\nbudget = { task = "5 USD" }',
-            "2:1: unknown key `budget` in [limits]; known there: attempts, wall, silence, turns",
+            "2:1: unknown key `budget` in [limits]; known there: attempts, wall, silence, turns, call, stall",
         ),
         ("[[box]]", "1:3: `box` must be a table, not a list"),
         ('landing = "squash"', '1:11: `landing` must be one of "branch", "merge", not "squash"'),

@@ -29,6 +29,8 @@ _SESSIONS = uuid.UUID("8f1d3f3e-52a5-4a40-9b0e-0c6f5a6f7d11")
 _HOOK_LIMIT = 60
 #: Hooks that tell and ask nothing. Any other hook request is treated as a call that waits.
 _TELLING = ("PostToolUse", "PostToolUseFailure", "Stop")
+#: Hooks whose answer may carry a text for the model.
+_CARRYING = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
 #: What may pass the gateway: (method, regex of the whole path without its query).
 _ALLOWED = (
     ("POST", r"/v1/messages"),
@@ -131,6 +133,14 @@ class ClaudeAgent:
                 "permissionDecisionReason": verdict.reason,
             }
         }
+
+    def remark(self, event: Mapping[str, Any], answer: Mapping[str, Any], text: str) -> Mapping[str, Any] | None:
+        """With `additionalContext`, which is in the model's next request, whether the call is denied, fails or not."""
+        name = event.get("hook_event_name")
+        if name not in _CARRYING:
+            return None
+        known = loose.child(dict(answer), "hookSpecificOutput")
+        return {**answer, "hookSpecificOutput": {"hookEventName": name, **known, "additionalContext": text}}
 
     def _route(self) -> Route:
         settings = self._settings

@@ -50,9 +50,16 @@ class Stream:
         turn = own and found not in self._messages
         self._messages.append(found)
         events = [event for block in loose.children(message, "content") if (event := _block(block))]
+        tokens = _tokens(loose.child(message, "usage")) if turn else 0
         if not events:
-            return (AgentEvent(kind="noise", turn=turn),)
-        return (msgspec.structs.replace(events[0], turn=turn), *events[1:])
+            return (AgentEvent(kind="noise", turn=turn, tokens=tokens),)
+        return (msgspec.structs.replace(events[0], turn=turn, tokens=tokens), *events[1:])
+
+
+def _tokens(usage: dict[str, Any]) -> int:
+    """What a turn took. The output is not whole yet when its message begins."""
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+    return sum(loose.whole(usage, name) or 0 for name in names)
 
 
 def _block(block: dict[str, Any]) -> AgentEvent | None:

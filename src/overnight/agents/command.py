@@ -88,6 +88,10 @@ class CommandAgent:
         """The decision and its reason."""
         return {"event": event.get("hook_event_name"), "decision": verdict.decision.value, "reason": verdict.reason}
 
+    def remark(self, event: Mapping[str, Any], answer: Mapping[str, Any], text: str) -> Mapping[str, Any] | None:  # noqa: ARG002
+        """A program without hooks can't be told anything."""
+        return None
+
     def _env(self, spec: RunSpec, place: Place) -> dict[str, str]:
         model = {"OVERNIGHT_MODEL": spec.model} if spec.model is not None else {}
         own = {"OVERNIGHT_PROMPT": f"{place.given}/{_PROMPT}", "OVERNIGHT_TASK": spec.task}

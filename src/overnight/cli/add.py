@@ -22,6 +22,7 @@ from overnight.missions.clarify import Question, show_questions, understand
 from overnight.missions.codec import builtins
 from overnight.missions.policy import LandingMode, Policy, Tier
 from overnight.missions.task import Phase, Repo, Task
+from overnight.missions.units import Duration
 from overnight.report.find import repo_around, repo_named, task_id
 from overnight.report.status import repos
 from overnight.report.story import story
@@ -53,6 +54,12 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
     type=click.Choice([tier.value for tier in Tier]),
     help="The tier of models, instead of what fits its words.",
 )
+@click.option(
+    "--path", "paths", multiple=True, metavar="GLOB", help="It is about these paths only, such as `src/**`. Repeatable."
+)
+@click.option(
+    "--estimate", metavar="TIME", help="How long one run should take, such as `45m`. One much longer is ended."
+)
 @click.option("--attempts", type=click.IntRange(1, 20), help="Runs it may spend, instead of what the repo says.")
 @click.option("--as-is", is_flag=True, help="Ask nothing about it before it starts, however little it says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
@@ -68,6 +75,8 @@ def add(
     agent: str | None,
     model: str | None,
     tier: str | None,
+    paths: tuple[str, ...],
+    estimate: str | None,
     attempts: int | None,
     as_is: bool,
     as_json: bool,
@@ -96,6 +105,8 @@ def add(
         agent=agent,
         model=model,
         tier=Tier(tier) if tier else None,
+        paths=_globs(paths),
+        estimate=float(Duration.parse(estimate)) if estimate else None,
         attempts=attempts,
         as_is=as_is,
     )
@@ -207,6 +218,16 @@ def _before(state: Path, name: str) -> str:
         problem = f"{row.id} has ended as {row.phase}, so nothing can begin after it. `overnight retry {row.id}` first?"
         raise BadInput(problem=problem)
     return row.id
+
+
+def _globs(paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        if not path or path.startswith(("/", "!", "./")) or ".." in path.split("/"):
+            raise BadInput(
+                problem=f"`--path` takes globs from the root of the repository, such as `src/**`, not {path!r}."
+            )
+    # A folder's name means what is in it.
+    return tuple(f"{path}**" if path.endswith("/") else path for path in paths)
 
 
 def _check(policy: Policy, landing: LandingMode | None, agent: str | None) -> None:

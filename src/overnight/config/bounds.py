@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from overnight.config.settings import Settings
 from overnight.missions.policy import BoxLevel, BoxPolicy, Check, Limits, Policy
+from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration, show_duration
 
 _STRENGTH = tuple(BoxLevel)
@@ -39,7 +40,15 @@ def _limits(limits: Limits, settings: Settings, notes: list[str]) -> Limits:
     if attempts is not None and limits.attempts > attempts:
         notes.append(f"limits.attempts is {attempts}, not {limits.attempts}: {_owner('bounds.attempts')}")
         limits = replace(limits, attempts=attempts)
-    return limits
+    return replace(limits, stall=_stall(limits.stall, settings, notes))
+
+
+def _stall(stall: StallLimits, settings: Settings, notes: list[str]) -> StallLimits:
+    for name, most in asdict(settings.bounds.stall).items():
+        if most is not None and getattr(stall, name) > most:
+            notes.append(f"limits.stall.{name} is {most}, not {getattr(stall, name)}: {_owner(f'bounds.stall.{name}')}")
+            stall = replace(stall, **{name: most})
+    return stall
 
 
 def _box(box: BoxPolicy, settings: Settings, notes: list[str]) -> BoxPolicy:

@@ -60,6 +60,29 @@ class BoxChoice(BoxSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     i_know: bool = False
 
 
+class StallBounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How patient a repo's `[limits.stall]` may be at most; no such limit where absent."""
+
+    #: Tool calls of one run.
+    steps: Annotated[int, Meta(ge=1)] | None = None
+    #: Tokens of one run.
+    tokens: Annotated[int, Meta(ge=1)] | None = None
+    #: Errors of one kind.
+    errors: Annotated[int, Meta(ge=2)] | None = None
+    #: The same call within `limits.stall.window`.
+    repeats: Annotated[int, Meta(ge=1)] | None = None
+    #: Messages that are alike.
+    messages: Annotated[int, Meta(ge=2)] | None = None
+    #: Looks without progress.
+    looks: Annotated[int, Meta(ge=1)] | None = None
+    #: Tool calls within a minute.
+    pace: Annotated[int, Meta(ge=1)] | None = None
+    #: Files changed in one step.
+    files: Annotated[int, Meta(ge=1)] | None = None
+    #: Percent of a task's estimate.
+    overrun: Annotated[int, Meta(ge=100)] | None = None
+
+
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a repo's `overnight.toml` may ask for on this machine, at most."""
 
@@ -71,6 +94,8 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempts: Annotated[int, Meta(ge=1, le=20)] | None = None
     #: Hosts that agents and checks may reach when their repo asks for it: `example.org` or `*.example.org`.
     egress: tuple[str, ...] = ()
+    #: How patient the watch over runs may be at most, whatever the repo says.
+    stall: StallBounds = StallBounds()
 
 
 class Canary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

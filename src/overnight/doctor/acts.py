@@ -176,7 +176,7 @@ class Deaf:
     def __init__(self, agent: Agent) -> None:
         self.name, self._agent = agent.name, agent
         self.read, self.classify = agent.read, agent.classify
-        self.hook, self.answer = agent.hook, agent.answer
+        self.hook, self.answer, self.remark = agent.hook, agent.answer, agent.remark
 
     def launch(self, spec: RunSpec, place: Place) -> Launch:
         """As the agent's, but for that address."""

@@ -147,7 +147,8 @@ class _Attempts:
         return RunSpec(
             id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
             start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=prompt, limits=policy.limits,
-            box=policy.box,
+            box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
+            checks=tuple(check.run for check in policy.checks.values()),
         )  # fmt: skip
 
     def broke_on_target(self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]) -> None:

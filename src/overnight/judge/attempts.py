@@ -105,6 +105,10 @@ def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, t
         return Again("it was stopped by a person")
     why = "; ".join(problems) if last.outcome.end is End.COMPLETED else last.outcome.why
     spent = sum(1 for attempt in attempts if costs(attempt, base, policy))
+    if spent >= limit and last.outcome.failure is FailureClass.STUCK:
+        # Ending it was no verdict on the work: a person may see what it needs.
+        how = f"`overnight resume {task}` gives it one more run, or `overnight cancel {task}`"
+        return Wait(_hold(HoldReason.STUCK, f"{why} (after {_runs(spent)})", how, None))
     if spent >= limit:
         return GiveUp(f"{why} (after {spent} attempts)" if spent > 1 else why)
     return Again(why)
@@ -143,6 +147,10 @@ def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:
             return Wait(_hold(reason, outcome.why, f"mend what it says, then {resume}", None))
         case _:
             return None
+
+
+def _runs(count: int) -> str:
+    return f"{count} attempts" if count > 1 else "its only attempt"
 
 
 def _in_a_row(attempts: Sequence[Attempt]) -> int:

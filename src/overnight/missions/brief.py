@@ -37,6 +37,8 @@ def write_prompt(
 ) -> str:
     """Markdown. why: what the last attempt lacked. conflict: (target's branch, paths that conflict)."""
     parts = [f"# {task.title}\n\n{task.text.strip()}"]
+    if task.paths:
+        parts.append("## Only these paths are yours to change\n" + "\n".join(f"- `{path}`" for path in task.paths))
     if task.acceptance:
         parts.append("## Done means\n" + "\n".join(f"- {line}" for line in task.acceptance))
     if clarified:
@@ -69,6 +71,8 @@ def _history(attempts: Sequence[Attempt], why: str) -> str:
         f"## What happened before\nThis is run {len(attempts) + 1}. Earlier work is in this folder and its history."
     ]
     lines.append(f"The last run was not good enough: {why}." if why else "")
+    if last.outcome.blocker:
+        lines.append(f"\nThe supervisor ended it. Don't run into the same again:\n{_quote(last.outcome.blocker)}")
     lines += [
         f"\nCheck `{check.name}` (`{check.command}`) on commit {check.commit[:12]} printed:\n{_fence(check.output)}"
         for check in last.checks

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from overnight.missions.clarify import Clarify
+from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration
 
 
@@ -72,6 +73,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     silence: Duration = Duration(480)
     #: One run is stopped after this many turns of the model.
     turns: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    #: One tool call may be silent for so long if it names no limit of its own; `silence` is for what comes between.
+    call: Duration = Duration(1800)
+    #: When an agent is told that it goes in circles, and when its run is ended for it.
+    stall: StallLimits = StallLimits()
 
 
 class BoxPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -82,6 +82,14 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     prompt: str
     limits: Limits
     box: BoxPolicy
+    #: Name of the repo, for whoever pauses it.
+    repo: str = ""
+    #: Globs of the paths that the task is about; empty leaves that open.
+    paths: tuple[str, ...] = ()
+    #: Commands of the repo's checks.
+    checks: tuple[str, ...] = ()
+    #: Seconds that the task was thought to take; None when nobody said.
+    estimate: float | None = None
     model: str | None = None
     #: The agent's own session to continue, if the agent can.
     resume: str | None = None
@@ -102,6 +110,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     end: End
     #: One sentence for a person.
     why: str
+    #: What stood in its way when it was ended for getting nowhere, in lines for the agent of the next run.
+    blocker: str = ""
     #: None when the session ended of itself and well.
     failure: FailureClass | None = None
     #: Exit code of the agent; None when it never started or was lost. Negative: the signal that ended it.

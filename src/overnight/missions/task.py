@@ -62,6 +62,10 @@ class Task(Struct, frozen=True, kw_only=True):
     agent: str | None = None
     model: str | None = None
     tier: Tier | None = None
+    #: Globs of the paths that it is about; empty leaves that open.
+    paths: tuple[str, ...] = ()
+    #: How long one run of it is thought to take, in seconds; None when nobody said.
+    estimate: float | None = None
     attempts: int | None = None
 
 

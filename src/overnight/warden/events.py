@@ -166,9 +166,19 @@ class Limit(Event, frozen=True, kw_only=True, tag="limit"):
 
     last_words: ClassVar[bool] = True
 
-    #: wall, silence, turns, output
+    #: wall, silence, output, a bound of the box, or a condition of `judge.stall`: steps, turns, errors, repeats, ...
     limit: str
     why: str
+
+
+class Warned(Event, frozen=True, kw_only=True, tag="warned"):
+    """The agent is told that it goes in circles, or too far."""
+
+    #: See `judge.stall.Condition`.
+    condition: str
+    why: str
+    #: What it was about, such as the command.
+    about: str = ""
 
 
 class Stopping(Event, frozen=True, kw_only=True, tag="stopping"):
@@ -199,7 +209,7 @@ class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
 
 AnyEvent = (
     Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Reached | Left
-    | Limit | Stopping | Ended | Unreadable
+    | Limit | Warned | Stopping | Ended | Unreadable
 )  # fmt: skip
 #: Puts an event on record. Raises OSError when it can't.
 Record = Callable[[Event], None]

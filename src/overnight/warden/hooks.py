@@ -13,6 +13,7 @@ from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.ports import Agent
 from overnight.warden.events import Asked, Decided, Done, Event, Heard, HookRefused, Record, clean
 from overnight.warden.http import Exchange, Limits, Request, Response
+from overnight.warden.watch import Watch
 from overnight.warden.witness import Witness
 
 #: The only path.
@@ -37,12 +38,13 @@ class Hooks:
 
     def __init__(
         self, agent: Agent, decide: Callable[[Call], Verdict], record: Record, witness: Witness | None = None,
-        without: Callable[[str], str] = redacted,
+        without: Callable[[str], str] = redacted, watch: Watch | None = None, shut: Callable[[], str | None] = lambda: None,
     ) -> None:  # fmt: skip
         """record puts an event on record and raises OSError when it can't. witness: keeps the audit. without: takes
-        secrets out of a text."""
+        secrets out of a text. watch: sees calls and results, and has notes for the agent. shut: why no call passes any more."""
         self._agent, self._decide, self._record = agent, decide, record
         self._witness, self._without = witness or Witness(), without
+        self._watch, self._shut = watch, shut
         #: (tool, what, reason) of the calls that were refused; after `MOST_DENIED` one that says that there were more.
         self.denied: list[tuple[str, str, str]] = []
         #: Calls that were asked about.
@@ -65,10 +67,23 @@ class Hooks:
                         failed=told.failed,
                         ms=told.ms,
                     )
-                return Response.json(200, {})
-            return Response.json(200, self._agent.answer(event, self._judge(call)))
+                    if self._watch is not None:
+                        self._watch.done(told)
+                return Response.json(200, self._noted(event, {}))
+            verdict = self._judge(call)
+            return Response.json(200, self._noted(event, self._agent.answer(event, verdict)))
         except Exception as error:  # whatever goes wrong in here, no call may come of it
             return self._denial(event, _words(error))
+
+    def _noted(self, event: Mapping[str, Any], answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer with what the agent is to be told, if this hook can carry it; else the next one does."""
+        if self._watch is None or not (note := self._watch.note):
+            return answer
+        remark = self._agent.remark(event, answer, note)
+        if remark is None:
+            return answer
+        self._watch.noted()
+        return remark
 
     def _judge(self, call: Call) -> Verdict:
         """The verdict, once it is on disk together with the question. Raises OSError when it can't be."""
@@ -85,6 +100,8 @@ class Hooks:
                 words=verdict.words,
             )
         )  # fmt: skip
+        if self._watch is not None:
+            self._watch.asked(call, verdict)
         return verdict
 
     def _verdict(self, call: Call) -> Verdict:
@@ -92,6 +109,8 @@ class Hooks:
             return _deny("hook.malformed", "the call has no id or names no tool")
         if self._witness.broken is not None:
             return _deny("hook.ending", f"the run is being ended: {self._witness.broken}")
+        if (why := self._shut()) is not None:
+            return _deny("hook.shut", f"no more calls pass: {why}")
         try:
             return self._decide(call)
         except Exception as error:  # a guard that fails lets nothing through

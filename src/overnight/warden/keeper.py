@@ -27,6 +27,8 @@ from overnight.warden.gateway import Gateway
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
 from overnight.warden.output import MOST_OUTPUT, Output
+from overnight.warden.survey import Survey
+from overnight.warden.watch import Watch
 from overnight.warden.witness import Audit, Witness
 
 #: How often the agent's output is looked at. Hooks and model traffic are seen at once.
@@ -66,7 +68,8 @@ class Keeper:
         self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
         self.log = EventLog(folder / "events.ndjson", without=self._without)
         self._new_audit, self._witness = audit, Witness()
-        self._hooks = Hooks(agent, decide, self._record, self._witness, self._without)
+        self._watch = Watch(spec, self.log.write)
+        self._hooks = Hooks(agent, decide, self._record, self._witness, self._without, self._watch, self._shut)
         self._servers: list[Server] = []
         self._listeners: Sequence[socket.socket] = ()
         self._stop = stop
@@ -74,7 +77,6 @@ class Keeper:
         self._started = time.time()
         # Limits are about time that passes here, not about what the clock is set to or a sleeping machine.
         self._began = self._alive_at = time.monotonic()
-        self._turns = 0
         self._hooked = False
         self._out, self._err = Output(folder / "agent.jsonl"), Output(folder / "agent.err")
 
@@ -112,18 +114,19 @@ class Keeper:
             ports=Ports(hooks=hooks, model=model, proxy=proxy), token=f"overnight-{secrets.token_urlsafe(24)}",
         )  # fmt: skip
         launch = self.agent.launch(self.spec, place)
-        self._hooked = launch.hooked
+        self._hooked = self._watch.hooked = launch.hooked
         self._redactor = Redactor(self._known(place, launch), self._patterns)
         if launch.hooked:
             self._witness.audit = self._new_audit(launch.version, self.box.level, self._without)
         self._write_given(place, launch)
+        survey = Survey(self.box, self.folder, self.spec, self._path)
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         self._listeners = process.listeners
         try:
             await self._serve(process, launch, place)
             route, box = launch.route.kind, self.box.level
             self.log.write(Launched(agent=self.agent.name, version=launch.version, route=route, box=box))
-            code = await self._attend(process)
+            code = await self._attend(process, survey)
         finally:
             await process.kill()
         self._hear_the_end()
@@ -222,28 +225,33 @@ class Keeper:
 
     # -- watching -------------------------------------------------------------------------------------------
 
-    async def _attend(self, process: BoxedProcess) -> int:
+    async def _attend(self, process: BoxedProcess, survey: Survey) -> int:
         """Look at the output and at the limits until the agent ends or has to be ended; its exit code."""
         ended = asyncio.ensure_future(process.wait())
         asked = asyncio.ensure_future(self._stop.wait())
-        alarm = asyncio.ensure_future(self._witness.alarm.wait())
+        alarms = [asyncio.ensure_future(each.alarm.wait()) for each in (self._witness, self._watch)]
+        watching = asyncio.create_task(self._watch.run(survey.look))
         try:
             while not ended.done():
-                await asyncio.wait((ended, asked, alarm), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-                if not ended.done() and (reason := self._reason_to_end(asked.done())) is not None:
+                await asyncio.wait(
+                    (ended, asked, watching, *alarms), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not ended.done() and (reason := self._reason_to_end(asked.done(), watching)) is not None:
                     await self._end(process, *reason)
                     break
             return await ended
         finally:
-            for waiting in (ended, asked, alarm):
+            for waiting in (ended, asked, watching, *alarms):
                 waiting.cancel()
-            await asyncio.wait((ended, asked, alarm))
+            await asyncio.wait((ended, asked, watching, *alarms))
 
-    def _reason_to_end(self, asked: bool) -> tuple[End, FailureClass | None, str] | None:
+    def _reason_to_end(self, asked: bool, watching: asyncio.Task[None]) -> tuple[End, FailureClass | None, str] | None:
         if asked:
             return End.STOPPED, None, self._stop_reason()
         try:
             self._catch_up(LOOK_S)
+            if watching.done():  # it ends by itself only for what keeps it from watching
+                watching.result()
             if self._witness.broken is not None:
                 return End.FAILED, FailureClass.SECURITY, self._witness.broken
             if (limit := self._over_limit()) is None:
@@ -257,13 +265,19 @@ class Keeper:
         limits, now = self.spec.limits, time.monotonic()
         if now - self._began > limits.wall:
             return "wall", f"it ran longer than {show_duration(limits.wall)}"
-        if now - self._alive_at > limits.silence:
+        if now - self._alive_at > limits.silence and not self._watch.busy():
             return "silence", f"nothing was heard of it for {show_duration(limits.silence)}"
-        if self._turns > limits.turns:
-            return "turns", f"it took more than {limits.turns} turns"
         if self._out.size + self._err.size > MOST_OUTPUT:
             return "output", f"it printed more than {MOST_OUTPUT >> 20} MiB"
+        if (found := self._watch.stop) is not None:
+            return found.condition.value, found.why
         return None
+
+    def _shut(self) -> str | None:
+        """Why no more calls pass, once the run is to be ended."""
+        if self._ended_by is not None:
+            return self._ended_by[2]
+        return self._watch.stop.why if self._watch.stop is not None else None
 
     async def _end(self, process: BoxedProcess, end: End, failure: FailureClass | None, why: str) -> None:
         """A clean end: asked first, then killed with everything it started."""
@@ -297,11 +311,11 @@ class Keeper:
 
     def _note(self, line: bytes) -> None:
         for event in self.agent.read(line):
-            self._turns += event.turn
             self._witness.heard(event)
+            self._watch.said(event)
             if event.kind != "noise":
                 said = msgspec.structs.asdict(event)
-                del said["turn"], said["refused"]
+                del said["turn"], said["tokens"], said["refused"]
                 self.log.write(AgentSaid(event=said.pop("kind"), **said))
 
     # -- ending ---------------------------------------------------------------------------------------------
@@ -319,7 +333,8 @@ class Keeper:
         outcome = self.agent.classify(self.spec, code, self._out.whole(), self._err.whole())
         if self._ended_by is not None:
             end, failure, why = self._ended_by
-            outcome = msgspec.structs.replace(outcome, end=end, failure=failure, why=why)
+            blocker = self._watch.blocker(why) if failure is FailureClass.STUCK else ""
+            outcome = msgspec.structs.replace(outcome, end=end, failure=failure, why=why, blocker=blocker)
         return outcome
 
     def _stop_reason(self) -> str:
