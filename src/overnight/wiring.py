@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from overnight.agents.choose import choose as choose_agent
 from overnight.audit.record import RunAudit
@@ -22,12 +23,13 @@ from overnight.durable.journal import Observer
 from overnight.errors import NotARepository, OvernightError
 from overnight.fleet.local import LocalFleet
 from overnight.flows.discreet import discreet
-from overnight.guard.decide import assess
+from overnight.guard.asking import question
+from overnight.guard.decide import Assessment, assess
 from overnight.guard.explain import effect_line
 from overnight.guard.ledger import Ledger
-from overnight.guard.policy import GuardPolicy
+from overnight.guard.policy import Layers
 from overnight.guard.redact import Redactor, known_secrets
-from overnight.guard.verdict import Call, Verdict, Weighed
+from overnight.guard.verdict import Call, Decision, Verdict, Weighed
 from overnight.guard.world import Bounds
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.git import Git
@@ -35,10 +37,12 @@ from overnight.landing.queue import LocalLander
 from overnight.landing.repository import find_git_dir
 from overnight.landing.worktree import LocalWorkshop
 from overnight.missions.policy import BoxLevel, Policy
+from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Repo, Task
 from overnight.ports import Agent, Box, House
 from overnight.warden.egress import Egress
+from overnight.warden.hooks import gist
 from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
 from overnight.warden.world import RunDisk
@@ -46,6 +50,9 @@ from overnight.warden.world import RunDisk
 #: What starts a warden, when the run's directory is appended. -P: nothing is imported from the folder that it is
 #: started in, which may be one that an agent wrote to.
 WARDEN = (sys.executable, "-P", "-m", "overnight.warden_process")
+
+#: Questions of one run that are kept.
+MOST_QUESTIONS = 50
 
 
 def _unobserved(_moment: str, _label: str) -> None:
@@ -98,12 +105,13 @@ async def keep(
     started = time.time()
     try:
         settings = read_settings(environ)
+        guard = guard_of(spec, folder, settings)
         keeper = Keeper(
             folder,
             spec,
             dress(choose_agent(spec.agent, settings.agents, environ)),
             box_for(settings, spec.box.minimum),
-            guard_of(spec, folder),
+            guard,
             environ,
             stop,
             audit=lambda version, level, without: RunAudit(folder.parents[3], spec, without, version, level),
@@ -116,23 +124,44 @@ async def keep(
         return RunOutcome(
             run=spec.id, end=End.FAILED, failure=launch, why=str(error), started=started, ended=time.time()
         )
-    return await keeper.keep()
+    return replace(await keeper.keep(), questions=guard.questions)
 
 
 class guard_of:  # noqa: N801 (reads as the function that it is)
-    """The guard of one run, with its memory of what the run wrote and was refused."""
+    """The guard of one run, with its memory of what the run wrote, was refused, and would have been asked about."""
 
-    def __init__(self, spec: RunSpec, folder: Path) -> None:
+    def __init__(self, spec: RunSpec, folder: Path, settings: Settings) -> None:
         home = str(folder / "home")
+        self._spec = spec
         self._bounds = Bounds(worktree=os.path.realpath(spec.worktree), home=os.path.realpath(home))
-        self._world, self._policy, self._ledger = RunDisk(spec.worktree, home), GuardPolicy(), Ledger()
+        self._layers = Layers(
+            user=settings.guard.tables(attended=False), repo=spec.guard, sensitive=spec.sensitive, reach=spec.box.egress
+        )
+        self._world, self._policy, self._ledger = RunDisk(spec.worktree, home), self._layers.policy(), Ledger()
+        self._questions: dict[str, Question] = {}
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What a person would have been asked so far, each wish once."""
+        return tuple(self._questions.values())
 
     def __call__(self, call: Call) -> Verdict:
         assessed = assess(call, self._policy, self._bounds, self._world, self._ledger)
         self._ledger = assessed.ledger
         effects = tuple(effect_line(effect) for effect in assessed.effects)
         known = msgspec.structs.asdict(assessed.verdict)
+        if assessed.verdict.decision is Decision.ASK:
+            known["reason"] += f". {self._file(call, assessed)}"
         return Weighed(**known, effects=effects, fingerprint=assessed.fingerprint)
+
+    def _file(self, call: Call, assessed: Assessment) -> str:
+        """Note the question for a person; what the agent is told of it."""
+        asked = question(self._spec.task, self._spec.id, f"{call.tool} {gist(call.input)}", assessed, self._layers)
+        known = self._questions.get(asked.id)
+        if known is None and len(self._questions) >= MOST_QUESTIONS:
+            return "Nobody is there to ask, so it is denied. Do the task another way."
+        self._questions[asked.id] = replace(known, times=known.times + 1) if known else asked
+        return "Nobody is there to ask, so it is denied, and a person will see the question. Do the task another way."
 
 
 async def try_checks(root: Path, policy: Policy) -> tuple[CheckResult, ...]:

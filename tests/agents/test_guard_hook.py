@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,17 +43,29 @@ class _Hooked(ClaudeAgent):
         return msgspec.structs.replace(launch, files={name: msgspec.json.encode(given)})
 
 
-def session(root: Path, agent: ClaudeAgent, *calls: Use) -> tuple[list[str], list[str], ScriptedModel]:
-    """Files of the work tree and of its git dir after these calls, and the model that made them."""
+def repository(folder: Path, policy: str) -> None:
+    """A repository whose branch main holds this policy, and whose work tree is without it."""
+    git = ("git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run([*git, "init", "-q", "-b", "main", "--template="], check=True)
+    (folder / ".git" / "hooks").mkdir()
+    (folder / "overnight.toml").write_text(policy)
+    subprocess.run([*git, "add", "overnight.toml"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "policy"], check=True)
+    (folder / "overnight.toml").unlink()
+
+
+def session(
+    root: Path, agent: ClaudeAgent, *calls: Use, policy: str = ""
+) -> tuple[list[str], list[str], ScriptedModel]:
+    """Files of the work tree and hooks of the repository after these calls, and the model that made them."""
 
     async def story() -> tuple[list[str], list[str], ScriptedModel]:
         async with stage(root, play(*calls, Say("Done.")), agent) as here:
-            (here.worktree / ".git" / "hooks").mkdir(parents=True)
-            (here.worktree / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+            repository(here.worktree, policy)
             seen = await here.run(agent)
             assert seen.outcome.end is End.COMPLETED, seen.stderr
             assert len(here.model.asked) == len(calls) + 1
-            inside = sorted(str(path.relative_to(here.worktree)) for path in (here.worktree / ".git").rglob("*"))
+            inside = sorted(path.name for path in (here.worktree / ".git" / "hooks").iterdir())
             return here.files, inside, here.model
 
     return asyncio.run(story())
@@ -71,7 +84,7 @@ def test_harm_is_denied_and_work_goes_on(tmp_path: Path) -> None:
     agent = _Hooked(HOOK, onFailure="block")
     files, inside, model = session(tmp_path, agent, HARMFUL, work, WRAPPED, hook, write)
     assert files == [".git", "b", "made"]
-    assert inside == [".git/HEAD", ".git/hooks"]
+    assert inside == []
     assert "[git.force]" in told(model, 1)
     assert "[git.mirror]" in told(model, 3)
     assert "Overnight's guard" in told(model, 4)
@@ -107,3 +120,20 @@ def test_a_hook_that_breaks_blocks_by_itself(tmp_path: Path) -> None:
     files, _, model = session(tmp_path, _Hooked(f"PYTHONPATH={shlex.quote(str(broken))} {HOOK}"), HARMFUL)
     assert files == [".git"]
     assert "half an update" in told(model, 1)
+
+
+def test_the_repos_policy_counts_as_its_target_branch_has_it(tmp_path: Path) -> None:
+    """What a repo forbids is denied in a person's own session, though the agent's copy of the policy says nothing."""
+    policy = '[[guard.rules]]\neffect = "write"\nmatch = "docs/**"\nreason = "docs are made by hand"\n'
+    calls = (Use("Bash", {"command": "mkdir docs; echo x > docs/a"}), Use("Bash", {"command": "echo x > b"}))
+    files, _, model = session(tmp_path, _Hooked(HOOK, onFailure="block"), *calls, policy=policy)
+    assert files == [".git", "b"]
+    assert "docs are made by hand" in told(model, 1)
+
+
+def test_a_broken_policy_blocks_every_call(tmp_path: Path) -> None:
+    """What the policy is can't be known: nothing runs, and the model reads where the file is wrong."""
+    work = Use("Bash", {"command": "echo hi > made"})
+    files, _, model = session(tmp_path, _Hooked(HOOK, onFailure="block"), work, policy='[gaurd]\nuploads = "ask"\n')
+    assert files == [".git"]
+    assert "did you mean `guard`" in told(model, 1)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import NODEFAULT, Struct, inspect
 
 from overnight import errors
 from overnight.cli.app import EXIT_CODES
 from overnight.config import Settings, parse_settings, read_policy
+from overnight.guard.policy import ATTENDED, GuardPolicy, value_of
+from overnight.missions.guarding import GuardTable, knobs
 from overnight.missions.hold import HoldReason
 from overnight.missions.policy import Check, Policy
 from overnight.missions.run import FailureClass
@@ -46,6 +50,8 @@ def fields(kind: type[Struct], prefix: str = "") -> Iterator[str]:
     assert isinstance(info, inspect.StructType)
     for field in info.fields:
         name = prefix + field.encode_name
+        if isinstance(field.type, inspect.StructType) and issubclass(field.type.cls, GuardTable):
+            continue  # docs/guard-policy.md has these
         if isinstance(field.type, inspect.StructType):
             yield from fields(field.type.cls, name + ".")
         elif field.type == inspect.type_info(dict[str, Check]):
@@ -64,6 +70,16 @@ def test_every_field_is_documented(kind: type[Struct], text: str) -> None:
     documented = [row[0].strip("`") for row in rows(text, FIELD_TABLE)]
     assert sorted(documented) == sorted(fields(kind)), "bring the tables of docs/configuration.md in line"
     assert all(row[2] for row in rows(text, FIELD_TABLE))
+
+
+def test_the_guards_policy_is_documented() -> None:
+    """docs/guard-policy.md has every key, with the default of a run and of a person's own session."""
+    table = {row[0].strip("`"): row[1:] for row in rows(page("guard-policy.md"), "| key | run | session | meaning |")}
+    assert list(table) == list(knobs()), "bring the table of docs/guard-policy.md in line"
+    for name, (run, session, _) in table.items():
+        for policy, text in ((GuardPolicy(), run), (ATTENDED, session)):
+            told = tomllib.loads(f"value = {text.strip('`')}")["value"]
+            assert told == msgspec.json.decode(msgspec.json.encode(value_of(policy, name))), name
 
 
 def written_defaults(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from overnight.config import Settings
 from overnight.guard.verdict import Call, Decision
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.run import RunSpec
@@ -61,7 +62,7 @@ def test_the_guard_of_a_run_remembers_what_was_written(tmp_path: Path) -> None:
     def call(n: int, command: str) -> Call:
         return Call(id=f"c{n}", tool="Bash", input={"command": command}, cwd=work)
 
-    guard, other = guard_of(spec, tmp_path), guard_of(spec, tmp_path)
+    guard, other = (guard_of(spec, tmp_path, Settings()) for _ in range(2))
     written = guard(call(1, "echo 'git push origin main' > go.sh"))
     assert written.decision is Decision.ALLOW
     assert guard(call(2, "sh go.sh")).decision is Decision.DENY

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,19 +14,23 @@ import click
 import msgspec
 from msgspec import Struct
 
+from overnight.cli import home
 from overnight.cli.guard_place import Disk, NoBounds, bounds_around
+from overnight.cli.guard_policy import policy_on_target
 from overnight.cli.guard_session import Changed
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.errors import BadInput
+from overnight.guard.asking import Way, decided_by, way
 from overnight.guard.decide import decide
 from overnight.guard.explain import Explanation, effect_line
 from overnight.guard.explain import explain as explained
 from overnight.guard.judgement import Finding
 from overnight.guard.ledger import Ledger
-from overnight.guard.policy import ATTENDED, GuardPolicy
+from overnight.guard.policy import ATTENDED, REPO, GuardPolicy, Layers, value_of
 from overnight.guard.text import shown
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.guard.world import Bounds, NoWorld, World
+from overnight.missions.guarding import knobs
 
 _T = TypeVar("_T")
 _COLOURS = {Decision.ALLOW: "green", Decision.ASK: "yellow", Decision.DENY: "red"}
@@ -53,6 +59,10 @@ class Explained(Struct, frozen=True, kw_only=True):
     #: Every rule that speaks against it.
     findings: tuple[Finding, ...]
     verdict: Verdict
+    #: The layer that decided: the floor, or a key of the policy and where it is set; empty when allowed.
+    decided_by: str = ""
+    #: What would have to change for it to be allowed: file, lines of TOML, a note; each may be empty.
+    allow: Way | None = None
 
 
 class Case(Struct, frozen=True):
@@ -113,18 +123,82 @@ def explain(command: str, cwd: Path | None, attended: bool, written: bool, as_js
     bounds, folder = _place(cwd or Path.cwd())
     disk = Disk()
     ledger = Ledger(files=Changed(disk, 0.0)) if written else Ledger()
-    found = explained(_call(command, folder), _policy(attended), bounds, disk, ledger)
-    if not as_json:
-        _show(found, folder, bounds, attended)
-        return
+    layers = layers_of(bounds.worktree, attended)
+    found = explained(_call(command, folder), layers.policy(), bounds, disk, ledger)
     told = found.assessment
+    who = decided_by(told.deciding, layers) if told.deciding else ""
+    how = way(told.deciding, layers, attended) if told.deciding else None
+    if not as_json:
+        _show(found, folder, bounds, attended, who, how)
+        return
     say_json(
         Explained(
             command=command, cwd=folder, worktree=bounds.worktree, attended=attended, parse=found.tree,
             effects=_plain(told.effects, tuple[Any, ...]), findings=_plain(told.findings, tuple[Finding, ...]),
-            verdict=_plain(told.verdict, Verdict),
+            verdict=_plain(told.verdict, Verdict), decided_by=who, allow=how,
         )
     )  # fmt: skip
+
+
+class Knob(Struct, frozen=True, kw_only=True):
+    """A key of the policy."""
+
+    #: Dotted, below `guard`.
+    key: str
+    value: Any
+    #: `defaults`, `config.toml`, `overnight.toml` or, for hosts, `the box`.
+    layer: str
+
+
+class Effective(Struct, frozen=True, kw_only=True):
+    """The policy that holds in a place."""
+
+    worktree: str
+    attended: bool
+    keys: tuple[Knob, ...]
+    #: What the repo says of rules and tools on top: it only makes things stricter.
+    repo: Any
+    #: What the repo asks for and does not get.
+    notes: tuple[str, ...]
+
+
+@guard.command
+@_cwd
+@_attended
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def policy(cwd: Path | None, attended: bool, as_json: bool) -> None:
+    """The policy in force: every key, its value, and where it comes from."""
+    bounds, _ = _place(cwd or Path.cwd())
+    layers = layers_of(bounds.worktree, attended)
+    told = _effective(layers, bounds.worktree, attended)
+    if as_json:
+        say_json(told)
+        return
+    paper = Paper()
+    rows = [(knob.key, json.dumps(knob.value, ensure_ascii=False), knob.layer) for knob in told.keys]
+    rows += [
+        (f"{name} (repo)", json.dumps(value), REPO)
+        for name, value in told.repo.items()
+        if value not in ([], {}, "allow")
+    ]
+    paper.grid([tuple((cell, "bold") for cell in ("guard.", "value", "from")), *rows])
+    for note in told.notes:
+        paper.line(note)
+    paper.print()
+
+
+def _effective(layers: Layers, worktree: str, attended: bool) -> Effective:
+    whole = layers.policy()
+    keys = (
+        Knob(key=name, value=msgspec.to_builtins(value_of(whole, name)), layer=layers.layer(name)) for name in knobs()
+    )
+    notes = (
+        f"{REPO} asks for guard.{name} = {asked!r}: {holds!r} holds, since a repo can only be stricter"
+        for name, asked, holds in layers.refused()
+    )
+    return Effective(
+        worktree=worktree, attended=attended, keys=tuple(keys), repo=msgspec.to_builtins(whole.repo), notes=tuple(notes)
+    )
 
 
 @guard.command
@@ -135,19 +209,22 @@ def explain(command: str, cwd: Path | None, attended: bool, written: bool, as_js
     help="Judge them in this folder, on this disk. Default: a drawn project at /home/user/project.",
 )
 @_attended
+@click.option("--defaults", is_flag=True, help="Judge by the built-in policy, whatever settings and repo say.")
 @click.pass_context
-def test(context: click.Context, file: Path, cwd: Path | None, attended: bool) -> None:
+def test(context: click.Context, file: Path, cwd: Path | None, attended: bool, defaults: bool) -> None:
     """Judge the labelled commands of FILE, and say where the verdict is not the label.
 
     A line is {"command": TEXT, "expected": "allow" or "ask" or "deny", "category": TEXT}; category may be missing, and
-    other keys are passed over. Nothing is run. Exit code 3 when a verdict is not its label.
+    other keys are passed over. Nothing is run. The policy is that of this machine's settings and of the repository that
+    one stands in, as its target branch has it. Exit code 3 when a verdict is not its label.
     """
     cases = _cases(file)
     bounds, folder = _place(cwd) if cwd is not None else (_DRAWN, _DRAWN.worktree)
     world: World = Disk() if cwd is not None else NoWorld()
-    judged = [
-        Judged(case, decide(_call(case.command, folder), _policy(attended), bounds, world, Ledger())) for case in cases
-    ]
+    where = bounds if cwd is not None else _here()
+    layers = Layers(base=_base(attended)) if defaults else layers_of(where.worktree if where else None, attended)
+    policy = layers.policy()
+    judged = [Judged(case, decide(_call(case.command, folder), policy, bounds, world, Ledger())) for case in cases]
     wrong = [each for each in judged if each.verdict.decision is not each.case.expected]
     _report(judged, wrong)
     if wrong:
@@ -167,8 +244,33 @@ def hook(context: click.Context) -> None:
     context.exit(run())
 
 
-def _policy(attended: bool) -> GuardPolicy:
+def layers_of(worktree: str | None, attended: bool) -> Layers:
+    """Who says what about a call there: this machine's settings and the repo's policy, which bound each other.
+
+    worktree: None for no repo. Raises SettingsInvalid, PolicyInvalid, GitFailed.
+    """
+    from overnight.config import bound, read_policy
+
+    settings, base = home.settings(), _base(attended)
+    user = settings.guard.tables(attended)
+    found = policy_on_target(worktree, os.environ) if worktree is not None else None
+    if found is None:
+        return Layers(base=base, user=user)
+    policy = bound(read_policy(*found), settings).policy
+    reach = None if attended else policy.box.egress
+    return Layers(base=base, user=user, repo=policy.guard, sensitive=policy.paths.sensitive, reach=reach)
+
+
+def _base(attended: bool) -> GuardPolicy:
     return ATTENDED if attended else GuardPolicy()
+
+
+def _here() -> Bounds | None:
+    """The bounds of where one stands, if there are any."""
+    try:
+        return bounds_around(str(Path.cwd()))
+    except NoBounds:
+        return None
 
 
 def _call(command: str, cwd: str) -> Call:
@@ -201,7 +303,7 @@ def _plain(value: Any, kind: type[_T]) -> _T:
     return msgspec.convert(readable(msgspec.to_builtins(value, enc_hook=str)), kind)
 
 
-def _show(found: Explanation, folder: str, bounds: Bounds, attended: bool) -> None:
+def _show(found: Explanation, folder: str, bounds: Bounds, attended: bool, who: str, how: Way | None) -> None:
     told, verdict = found.assessment, found.assessment.verdict
     paper = Paper()
     paper.line(("parse", "bold"))
@@ -225,8 +327,16 @@ def _show(found: Explanation, folder: str, bounds: Bounds, attended: bool) -> No
     paper.line(*_decided(verdict.decision, verdict.rule), f": {verdict.reason}", indent=2)
     if verdict.words:
         paper.line(f"because of: {' '.join(verdict.words)}", indent=2)
+    if who:
+        paper.line(f"decided by {who}", indent=2)
+    if how is not None and how.where:
+        paper.line(
+            f"to allow it, in {how.where}:" if how.toml else f"to allow it, in {how.where}: {how.note}", indent=2
+        )
+        for line in how.toml.splitlines():
+            paper.line(line, indent=4)
     if verdict.decision is Decision.ASK and not attended:
-        paper.line("Nobody is there to ask in a run, so it is a denial.", indent=2)
+        paper.line("Nobody is there to ask in a run, so it is a denial; the question is filed for you.", indent=2)
     paper.print()
 
 

@@ -34,15 +34,19 @@ def run() -> int:
 
 
 def answer(body: bytes, environ: Mapping[str, str]) -> bytes:
-    """The decision on a call, as the CLI reads it. Raises Unreadable, Malformed or NoBounds when there is none."""
+    """The decision on a call, as the CLI reads it.
+
+    Raises Unreadable, Malformed or NoBounds when there is none; SettingsInvalid, PolicyInvalid or GitFailed when it can't
+    be known what the policy is.
+    """
     import msgspec
 
     from overnight.cli.guard_place import Disk, bounds_around
+    from overnight.cli.guard_policy import layers_at
     from overnight.cli.guard_session import Changed, began
     from overnight.guard.decide import decide
     from overnight.guard.envelope import decode
     from overnight.guard.ledger import Ledger
-    from overnight.guard.policy import ATTENDED
     from overnight.guard.verdict import Call
 
     event = decode(body)
@@ -64,7 +68,8 @@ def answer(body: bytes, environ: Mapping[str, str]) -> bytes:
     bounds = bounds_around(environ.get("CLAUDE_PROJECT_DIR") or cwd)
     disk = Disk()
     ledger = Ledger(files=Changed(disk, began(event, environ)))
-    verdict = decide(call, ATTENDED, bounds, disk, ledger)
+    layers = layers_at(bounds.worktree, environ, attended=True)
+    verdict = decide(call, layers.policy(), bounds, disk, ledger)
     reason = f"Overnight's guard: {verdict.reason} [{verdict.rule}]"
     decision = {
         "hookEventName": _EVENT,

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from overnight.cli.detect import Look, ProposedCheck, checks_of
 from overnight.cli.toolfolders import ToolFolder, tool_folders
-from overnight.config.policy import BAD_BRANCH, POLICY_FILE
+from overnight.config.places import POLICY_FILE
+from overnight.config.policy import BAD_BRANCH
 from overnight.errors import BadInput, NotARepository
 
 

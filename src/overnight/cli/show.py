@@ -12,6 +12,7 @@ from overnight.cli import home
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.status import ASKS, BAD, BUSY, GOOD, doing, state_style, waits
 from overnight.cli.words import clock, commit, count, listed, since
+from overnight.missions.question import Question
 from overnight.missions.run import End
 from overnight.missions.units import show_duration
 from overnight.report.story import story
@@ -45,6 +46,7 @@ def draw(told: TaskStory, now: float) -> Paper:
     _head(paper, told, now)
     paper.gap()
     _Timeline(paper, told, now).draw()
+    _questions(paper, told.row.questions)
     paper.gap()
     _evidence(paper, told)
     return paper
@@ -76,6 +78,21 @@ def _head(paper: Paper, told: TaskStory, now: float) -> None:
         if row.ending.commit and row.ending.commit != told.base:
             on = f" on {row.ending.branch}" if row.ending.branch else ""
             paper.line(f"commit {row.ending.commit}{on}", indent=2)
+
+
+def _questions(paper: Paper, questions: tuple[Question, ...]) -> None:
+    """What runs wanted of a person. The agent's own words are fenced: they are quoted, never followed."""
+    if questions:
+        paper.gap().line(("wants to know", f"bold {ASKS}"), "  (denied as long as you change nothing)")
+    for asked in questions:
+        paper.line(asked.text, (f"  [{asked.rule}]", "dim"), indent=2)
+        paper.line(("the agent's words: ", "dim"), f"“{' '.join(asked.data.split())}”", indent=4)
+        if asked.allow:
+            paper.line(f"to allow it from now on, in {asked.where}:", indent=4)
+            for line in asked.allow.splitlines():
+                paper.line(line, indent=6)
+        elif asked.where:
+            paper.line(f"{asked.where} decides that", indent=4)
 
 
 # -- timeline -----------------------------------------------------------------------------------------------
@@ -120,6 +137,8 @@ class _Timeline:
             case "task.ended":
                 style = state_style(self._told.row)
                 self._at(moment, (f"{self._told.row.phase}: " if moment.life == self._told.row.life else "ended: ", style), moment.why)  # fmt: skip
+            case "question.asked":
+                self._at(moment, ("asked a person: ", ASKS), moment.why)
             case "signal.sent":
                 self._at(moment, f"{moment.why} given by {moment.who}")
             case what if what.startswith("want."):

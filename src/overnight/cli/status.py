@@ -108,6 +108,11 @@ def _repo(paper: Paper, repo: RepoView, view: StatusView) -> None:
         paper.line(f"{row.hold.reason}: {row.hold.why}", indent=13)
         paper.line(("→ ", ASKS), row.hold.releases_on, indent=13)
     _more(paper, repo.needs_person)
+    for row in (*repo.needs_person, *repo.active, *repo.waiting, *repo.ended):
+        for asked in row.questions[:1]:
+            more = f" and {len(row.questions) - 1} more" if len(row.questions) > 1 else ""
+            paper.grid([[("asks", ASKS), (row.id, "bold"), asked.text + more]], indent=2, first=WORD)
+            paper.line(("→ ", ASKS), f"`overnight show {row.id}`; it is denied meanwhile", indent=13)
     paper.grid([_active(row, view.at) for row in repo.active[:MOST]], indent=2, first=WORD)
     _more(paper, repo.active)
     paper.grid([_waiting(row, view.at) for row in repo.waiting[:MOST]], indent=2, first=WORD)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import asdict, replace
 
 from overnight.config.settings import Settings
+from overnight.guard.policy import Layers
 from overnight.missions.policy import BoxLevel, BoxPolicy, Check, Limits, Policy
 from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration, show_duration
@@ -29,7 +30,14 @@ def bound(policy: Policy, settings: Settings) -> Bounded:
     checks = {name: _check(name, check, settings, notes) for name, check in policy.checks.items()}
     limits = _limits(policy.limits, settings, notes)
     box = _box(policy.box, settings, notes)
+    notes += _guard(policy, settings)
     return Bounded(replace(policy, checks=checks, limits=limits, box=box), tuple(notes))
+
+
+def _guard(policy: Policy, settings: Settings) -> Iterator[str]:
+    """What the repo's `[guard]` asks for and does not get. The table stays as it is: the guard takes the stricter."""
+    for name, asked, holds in Layers(user=settings.guard.tables(attended=False), repo=policy.guard).refused():
+        yield f"guard.{name} is {holds!r}, not {asked!r}: {_owner('guard.' + name)}"
 
 
 def _limits(limits: Limits, settings: Settings, notes: list[str]) -> Limits:

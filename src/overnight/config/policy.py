@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterator
 
 from overnight.config.document import read
+from overnight.config.guard import guard_rules
+from overnight.config.hosts import hosts
 from overnight.config.shape import Path, Problem, name_of, show
 from overnight.errors import PolicyInvalid
 from overnight.missions.policy import Check, LandingMode, Policy
 
-#: The file's name, at the root of the repository.
-POLICY_FILE = "overnight.toml"
-
 _CHECK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]|localhost")
 # What `git check-ref-format` refuses in a branch's name.
 BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|/\.|\.lock(/|$)|^@$|^HEAD$|^$")
 
@@ -36,6 +34,7 @@ def _rules(policy: Policy) -> Iterator[Problem]:
     yield from _globs(("paths", "forbidden"), policy.paths.forbidden)
     yield from _globs(("paths", "sensitive"), policy.paths.sensitive)
     yield from hosts(("box", "egress"), policy.box.egress)
+    yield from guard_rules(policy.guard, ("guard",), repo=True)
     for name, check in policy.checks.items():
         yield from _check(name, check)
     if policy.landing is LandingMode.MERGE and not policy.checks:
@@ -74,15 +73,3 @@ def _globs(path: Path, globs: tuple[str, ...]) -> Iterator[Problem]:
                 (*path, index),
                 f'`{name_of(path)}` holds globs from the root of the repository, such as "infra/**", not {show(glob)}',
             )
-
-
-def hosts(path: Path, names: tuple[str, ...]) -> Iterator[Problem]:
-    """Problems of a list of host names: `example.org` or `*.example.org`, no scheme, port or address."""
-    for index, host in enumerate(names):
-        if host == "*" or (host.startswith("*.") and host.count(".") < 2):
-            text = f"{show(host)} would open the whole network: name the hosts, such as "
-        elif not _HOST.fullmatch(host):
-            text = f"{show(host)} is not a host name: write it in lower case without scheme, port or path, such as "
-        else:
-            continue
-        yield Problem((*path, index), text + '"registry.example.org"')

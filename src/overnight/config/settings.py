@@ -13,7 +13,9 @@ from msgspec import Meta, Struct
 from overnight.agents.choose import AgentSettings
 from overnight.boxes.settings import BoxSettings
 from overnight.config.document import read
-from overnight.config.policy import hosts
+from overnight.config.guard import GuardSettings, guard_rules
+from overnight.config.hosts import hosts
+from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
 from overnight.guard.redact import RedactSettings
@@ -119,14 +121,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     redact: RedactSettings = RedactSettings()
     routing: Routing = Routing()
     canary: Canary = Canary()
-
-
-def settings_path(env: Mapping[str, str] | None = None) -> Path:
-    """Where the settings are read from: OVERNIGHT_CONFIG, else `overnight/config.toml` in the user's config folder."""
-    env = os.environ if env is None else env
-    if named := env.get("OVERNIGHT_CONFIG"):
-        return Path(named)
-    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "overnight" / "config.toml"
+    guard: GuardSettings = GuardSettings()
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -162,8 +157,8 @@ def state_home(settings: Settings, env: Mapping[str, str] | None = None) -> Path
         # A relative path in the environment is meant from where the person stands.
         return Path(named).absolute()
     if settings.home is not None:
-        return _expanded(settings.home, env)
-    return _xdg(env, "XDG_STATE_HOME", ".local/state") / "overnight"
+        return expanded(settings.home, env)
+    return xdg(env, "XDG_STATE_HOME", ".local/state") / "overnight"
 
 
 def parse_rate(text: str) -> tuple[int, float]:
@@ -172,19 +167,6 @@ def parse_rate(text: str) -> tuple[int, float]:
     if match is None:
         raise BadUnit(value=text, kind="rate", example='"10 per 1h"')
     return int(match[1]), Duration.parse(match[2])
-
-
-def _xdg(env: Mapping[str, str], variable: str, default: str) -> Path:
-    # The standard says that a relative path in these variables is to be ignored.
-    named = env.get(variable, "")
-    return Path(named) if named.startswith("/") else _expanded(f"~/{default}", env)
-
-
-def _expanded(path: str, env: Mapping[str, str]) -> Path:
-    if not path.startswith("~/"):
-        return Path(path)
-    home = env.get("HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home()) / path[2:]
 
 
 def _rules(settings: Settings) -> Iterator[Problem]:
@@ -213,4 +195,6 @@ def _rules(settings: Settings) -> Iterator[Problem]:
             where = f"`redact.patterns`, number {n}"
             yield Problem(("redact", "patterns"), f"{where}, is no regular expression: {error}")
     yield from hosts(("bounds", "egress"), settings.bounds.egress)
+    yield from guard_rules(settings.guard, ("guard",))
+    yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, cast
 
 from msgspec import NODEFAULT, Struct, inspect
@@ -137,6 +136,8 @@ class Shaper:
         return info.cls(**values)
 
     def _unknown(self, path: Path, key: str, known: tuple[str, ...]) -> None:
+        from difflib import get_close_matches
+
         table = f"in [{name_of(path)}]" if path else "at the top of the file"
         home = _home_of(self._root, key)
         close = get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6)

@@ -178,6 +178,14 @@ class Story:
             how = "`overnight resume`" if scope == "pause-all" else f"`overnight resume --repo {self.lane}`"
             self._park(scope, hold=paused(how), came=lambda: self._engine.pause_on(self.lane) != scope)
 
+    def note(self, name: str, what: str, why: str, **data: Any) -> None:
+        """Put an event on record, once: `name` is that of a step. data: what JSON can hold."""
+        self._claim(name, type(None))
+        if name not in self._done:
+            with self._journaling(name):
+                self._record(name, "null", self._journal.clock.now())
+                self._journal.tell(what, task=self.id, why=why, **data)
+
     # -- being stopped --------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

@@ -10,8 +10,9 @@ from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, c
 from overnight.judge.routing import Asked, Route, route
 from overnight.missions.brief import write_prompt
 from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions
+from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
-from overnight.missions.run import Attempt, CheckResult, End, RunSpec
+from overnight.missions.run import Attempt, CheckResult, End, RunOutcome, RunSpec
 from overnight.missions.task import Ending, Phase, Task
 from overnight.ports import Conflict, Ground, House, Landed
 
@@ -119,6 +120,7 @@ class _Attempts:
             spec = self._spec(run, git_dir, start, chosen)
             with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
                 outcome = await t.step(f"run {n}", house.fleet.run, spec)
+            self._file(n, outcome)
             whole = outcome.end in (End.COMPLETED, End.BLOCKED)
             result = await t.step(f"collect {n}", house.workshop.collect, task, ground, run, git_dir, start, whole)
             checks: tuple[CheckResult, ...] = ()
@@ -131,6 +133,12 @@ class _Attempts:
         attempt = Attempt(n=n, outcome=outcome, result=result, checks=checks, broke=broken(self.baseline, checks))
         self.done.append(attempt)
         return attempt
+
+    def _file(self, n: int, outcome: RunOutcome) -> None:
+        """Put what the run would have asked a person on record, each once for the task."""
+        known = {question.id for attempt in self.done for question in attempt.outcome.questions}
+        for k, question in enumerate(q for q in outcome.questions if q.id not in known):
+            self.t.note(f"question {n}.{k + 1}", "question.asked", question.text, question=builtins(question))
 
     async def _route(self) -> Route:
         policy, base = self.ground.policy, self.ground.base
@@ -149,6 +157,7 @@ class _Attempts:
             start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=prompt, limits=policy.limits,
             box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
             checks=tuple(check.run for check in policy.checks.values()),
+            guard=policy.guard, sensitive=policy.paths.sensitive,
         )  # fmt: skip
 
     def broke_on_target(self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]) -> None:

@@ -37,9 +37,9 @@ class _Manifest(msgspec.Struct):
     scripts: dict[str, str] = {}
 
 
-def has_secret(text: str) -> bool:
-    """True when the text holds what looks like a live credential."""
-    return bool(_KEY.search(text))
+def has_secret(text: str, patterns: tuple[str, ...] = ()) -> bool:
+    """True when the text holds what looks like a live credential. patterns: further regular expressions."""
+    return bool(_KEY.search(text)) or any(re.search(pattern, text) for pattern in patterns)
 
 
 def runnable(path: str, text: str) -> list[tuple[str, str]]:
@@ -65,8 +65,8 @@ def _package_scripts(text: str) -> list[tuple[str, str]]:
 
 def hidden_danger(effect: Write, bounds: Bounds, policy: GuardPolicy) -> Finding | None:
     """What speaks against this text in this place."""
-    del bounds, policy
-    if effect.text is not None and len(effect.text) < 200_000 and has_secret(effect.text):
+    del bounds
+    if effect.text is not None and len(effect.text) < 200_000 and has_secret(effect.text, policy.secret_patterns):
         return denied("content.secret", f"{effect.path} would hold a credential in the clear", effect.words)
     if effect.taint & NETWORK and re.search(
         r"(?:^|/)(?:conftest\.py|setup\.py|package\.json|Makefile|sitecustomize\.py|[\w.-]*\.pth)$", effect.path

@@ -10,7 +10,7 @@ from overnight.guard.envelope import SIZE, Malformed, check
 from overnight.guard.judgement import Finding, denied
 from overnight.guard.ledger import Ledger
 from overnight.guard.machine import Budget, Machine
-from overnight.guard.policy import GuardPolicy
+from overnight.guard.policy import GuardPolicy, strictness
 from overnight.guard.rules import Rules
 from overnight.guard.rules_files import Files
 from overnight.guard.scanner import SyntaxProblem
@@ -19,8 +19,6 @@ from overnight.guard.tools import effects_of, fields, written_code
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.guard.world import Bounds, World
 
-_WEIGHT = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
-
 
 class Assessment(Struct, frozen=True, kw_only=True):
     """A verdict with everything it stands on."""
@@ -28,10 +26,12 @@ class Assessment(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     #: Every effect that was found, in order.
     effects: tuple[AnyEffect, ...]
-    #: Every rule that spoke against it.
+    #: Every rule that spoke against it, and what was worth a note.
     findings: tuple[Finding, ...]
     #: The ledger once this verdict has taken effect: files written when it is allowed, one more denial when not.
     ledger: Ledger
+    #: The finding that decided; None when allowed.
+    deciding: Finding | None = None
     #: Names the denied effect, for counting retries; empty when allowed.
     fingerprint: str = ""
 
@@ -64,21 +64,23 @@ def assess(
     rules = Rules(policy, Files(policy, bounds, world))
     findings += [finding for effect in machine.effects if (finding := rules.judge(effect)) is not None]
     command = call.input.get("command")
-    if isinstance(command, str) and len(command) <= SIZE and has_secret(command):
+    if isinstance(command, str) and len(command) <= SIZE and has_secret(command, policy.secret_patterns):
         findings.append(denied("content.secret", "the command holds a credential in the clear", ()))
     return _concluded(findings, machine, ledger)
 
 
 def _concluded(findings: list[Finding], machine: Machine, ledger: Ledger) -> Assessment:
     effects = tuple(machine.effects)
-    if not findings:
+    worst = max(findings, key=lambda finding: strictness(finding.decision), default=None)
+    if worst is None or worst.decision is Decision.ALLOW:
         for path, text in machine.written.items():
             ledger = ledger.wrote(path, str(text) if known(text) else None, text.taint)
         kinds = sorted({str(effect.__struct_config__.tag) for effect in effects})
         reason = f"every effect is known and permitted: {', '.join(kinds)}" if kinds else "it changes nothing"
+        notes = dict.fromkeys(finding.reason for finding in findings)
+        reason = "; ".join((reason, *notes))
         verdict = Verdict(decision=Decision.ALLOW, rule="permitted", reason=reason)
-        return Assessment(verdict=verdict, effects=effects, findings=(), ledger=ledger)
-    worst = max(findings, key=lambda finding: _WEIGHT[finding.decision])
+        return Assessment(verdict=verdict, effects=effects, findings=tuple(findings), ledger=ledger)
     fingerprint = f"{worst.rule}:{worst.reason}"
     again = ledger.times(fingerprint)
     reason = worst.reason + (
@@ -90,5 +92,6 @@ def _concluded(findings: list[Finding], machine: Machine, ledger: Ledger) -> Ass
         effects=effects,
         findings=tuple(findings),
         ledger=ledger.denied(fingerprint),
+        deciding=worst,
         fingerprint=fingerprint,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from msgspec import Struct
 
 
@@ -165,3 +167,6 @@ AnyEffect = (
     | Guarding
     | Unverifiable
 )
+
+#: The kinds of effects, as rules of a policy and explanations name them.
+TAGS = tuple(str(kind.__struct_config__.tag) for kind in get_args(AnyEffect))

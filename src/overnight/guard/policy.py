@@ -1,13 +1,22 @@
-"""The guard's policy: what a person may set. What no one may set is in `rules` (the floor)."""
+"""Built-in lists of the guard's policy, and how the layers are put together: defaults, the user's, the repo's."""
 
 from __future__ import annotations
 
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, cast
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from overnight.guard.verdict import Decision
+from overnight.missions.guarding import Decision as Decision
+from overnight.missions.guarding import GitPolicy as GitPolicy
+from overnight.missions.guarding import GuardPolicy as GuardPolicy
+from overnight.missions.guarding import GuardTable as GuardTable
+from overnight.missions.guarding import InfraPolicy as InfraPolicy
+from overnight.missions.guarding import InstallPolicy as InstallPolicy
+from overnight.missions.guarding import RepoLayer as RepoLayer
+from overnight.missions.guarding import Rule as Rule
+from overnight.missions.guarding import said as said
 
 _ORDER = (Decision.ALLOW, Decision.ASK, Decision.DENY)
 
@@ -44,126 +53,20 @@ MACHINERY = (
     ".vscode/settings.json", ".devcontainer/**", ".gitmodules",
 )  # fmt: skip
 
-
-class InstallPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which packages may come in."""
-
-    #: What the repository's own manifest or lock file names (`npm ci`, `uv sync`, `pip install -r`, `pip install .`).
-    locked: Decision = Decision.ALLOW
-    #: A package named on the command line.
-    named: Decision = Decision.ALLOW
-    #: These names only; empty puts no bound.
-    names: tuple[str, ...] = ()
-    #: From a URL, a git repository or an archive.
-    url: Decision = Decision.DENY
-    #: Hosts of registries that may be named on the command line. None by default: which one is right is for the
-    #: machine's own configuration of its package managers to say.
-    registries: tuple[str, ...] = ()
-    #: Packages of the machine (apt, brew, dnf, ...), installed.
-    system: Decision = Decision.ALLOW
-    #: Packages removed.
-    remove: Decision = Decision.ASK
-    #: Releases pushed to a registry.
-    publish: Decision = Decision.DENY
-
-
-class GitPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may happen to history, here and on remotes."""
-
-    #: Pushing at all. Overnight lands work itself; the agent needs no push.
-    push: Decision = Decision.DENY
-    #: Forced pushes to a named branch that is not protected, and leased ones.
-    force_push_feature: Decision = Decision.DENY
-    #: Branches, as globs, that no call may force or delete on a remote.
-    protected: tuple[str, ...] = (
-        "main",
-        "master",
-        "develop",
-        "trunk",
-        "production",
-        "release",
-        "release/*",
-        "releases/*",
-    )
-    #: Throwing away uncommitted work: `reset --hard`, `checkout -- FILE`, `restore FILE`, `clean -f`.
-    discard: Decision = Decision.DENY
-    #: Deleting a branch that may hold unmerged work, or a tag.
-    delete_refs: Decision = Decision.DENY
-    #: Rewriting or expiring history: filter-branch, reflog expire, gc --prune=now, update-ref -d.
-    history: Decision = Decision.DENY
-    #: `stash drop` and `stash clear`.
-    stash_clear: Decision = Decision.DENY
-    #: Leaving out hooks: `commit --no-verify`, `core.hooksPath`.
-    skip_hooks: Decision = Decision.DENY
-
-
-class InfraPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may happen outside the work tree's files."""
-
-    #: Looking: `docker ps`, `kubectl get`, `terraform plan`, `aws s3 ls`.
-    read: Decision = Decision.ALLOW
-    #: Making and changing: `docker run`, `kubectl apply`, `INSERT`.
-    change: Decision = Decision.ALLOW
-    #: Destroying: `docker system prune`, `kubectl delete`, `terraform destroy`, `DROP TABLE`.
-    destroy: Decision = Decision.DENY
-
-
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule of the user or the repo. The first field that is set and does not match makes it not apply."""
-
-    #: Effect by its tag: `write`, `delete`, `read`, `net`, `install`, `infra`, ...
-    effect: str
-    #: Glob over the effect's path (relative to the work tree, or absolute), host, package name, service or verb.
-    match: str = "**"
-    #: What follows. `allow` lifts what the policy would stop, never what the floor stops.
-    then: Decision = Decision.DENY
-    #: Said to the agent and the person.
-    reason: str = ""
-
-
-class GuardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that may be set, `[guard]` in TOML. The defaults are those of an unattended run in a box."""
-
-    git: GitPolicy = GitPolicy()
-    install: InstallPolicy = InstallPolicy()
-    infra: InfraPolicy = InfraPolicy()
-    #: Reading a file that holds secrets.
-    secret_reads: Decision = Decision.DENY
-    #: Files that hold secrets, as globs over absolute paths. Names added here come on top of the built-in ones.
-    secrets: tuple[str, ...] = ()
-    #: Files, as globs over absolute paths or from the work tree's root, that no call may change.
-    protected: tuple[str, ...] = ()
-    #: Changing what runs by itself: CI files, git hooks, `.git/config`, editor tasks.
-    machinery: Decision = Decision.DENY
-    #: package.json lifecycle scripts, conftest.py, Makefile, build scripts: what a later command runs. Such text is
-    #: analysed always; this decides what happens when it can't be.
-    opaque_code: Decision = Decision.ALLOW
-    #: Programs that the guard has no model of.
-    unknown_programs: Decision = Decision.ALLOW
-    #: Hosts that may be reached, as globs. The box closes the network besides; this says what may be tried.
-    egress: tuple[str, ...] = ("*",)
-    #: Sending a file's content to a host that is not this machine.
-    uploads: Decision = Decision.DENY
-    #: Requests to private and link-local addresses, localhost not among them.
-    private_hosts: Decision = Decision.DENY
-    #: sudo, doas, su: what runs under them is judged besides.
-    privilege: Decision = Decision.ALLOW
-    #: Ending single processes by id or name; `kill -1` and init are on the floor.
-    kill: Decision = Decision.ALLOW
-    #: MCP tools by glob (`mcp__github__get_*`) -> allow, ask, deny. The longest matching glob decides.
-    mcp: dict[str, Decision] = {}
-    #: MCP tools that no entry matches.
-    mcp_default: Decision = Decision.ASK
-    #: Tools of the agent by name -> decision, for those that the guard has no model of.
-    tools: dict[str, Decision] = {}
-    #: Rules in order; the strictest match counts.
-    rules: tuple[Rule, ...] = ()
-
-
 #: For a person at the keyboard: what git asks a person for anyway is theirs to do.
 ATTENDED = GuardPolicy(
     git=GitPolicy(push=Decision.ALLOW, force_push_feature=Decision.ALLOW),
 )
+#: Layers, weakest word first.
+DEFAULTS, USER, REPO, BOX = "defaults", "config.toml", "overnight.toml", "the box"
+#: Lists that a file adds to.
+_ADDED = frozenset({"secrets", "secret_patterns", "protected", "sensitive", "rules"})
+#: Lists of what may be, by what puts no bound.
+_BOUNDS: dict[str, tuple[str, ...]] = {"egress": ("*",), "install.names": ()}
+#: Kept apart when a repo tightens: who said it counts.
+_APART = frozenset({"rules", "mcp", "mcp_default", "tools"})
+#: A list that lets nothing in.
+NOTHING = ("\0",)
 
 
 def strictest(*decisions: Decision) -> Decision:
@@ -171,54 +74,126 @@ def strictest(*decisions: Decision) -> Decision:
     return max(decisions, key=_ORDER.index)
 
 
-def tighten(policy: GuardPolicy, repo: GuardPolicy) -> GuardPolicy:
+def strictness(decision: Decision) -> int:
+    """0 allow, 1 ask, 2 deny."""
+    return _ORDER.index(decision)
+
+
+def overlay(policy: GuardPolicy, table: GuardTable) -> GuardPolicy:
+    """The policy with what its owner says: a decision or a list takes the place of the former one; `secrets`, `protected`,
+    `sensitive` and `rules` are added; tables are merged."""
+    for name, value in said(table).items():
+        policy = _with(policy, name, _laid(name, value_of(policy, name), value))
+    return policy
+
+
+def _laid(name: str, old: Any, new: Any) -> Any:
+    if isinstance(new, dict):
+        return {**old, **cast("dict[str, Any]", new)}
+    return _both(old, new) if name in _ADDED else new
+
+
+def tighten(policy: GuardPolicy, table: GuardTable) -> GuardPolicy:
     """The policy with a repo's wishes, which can only make it stricter.
 
-    Decisions: the stricter. Lists of what is forbidden: both. Lists of what is allowed: what both allow. Rules of the
-    repo that would allow something are left out.
+    Decisions: the stricter. Lists of what is forbidden: both. Lists of what is allowed: what both allow. Rules and
+    tables of tools are kept apart, to be judged besides the user's; those that would allow something are left out.
     """
-    rules = policy.rules + tuple(rule for rule in repo.rules if rule.then is not Decision.ALLOW)
-    return msgspec.structs.replace(
-        policy,
-        git=_decisions(policy.git, repo.git, protected=_both(policy.git.protected, repo.git.protected)),
-        install=_decisions(
-            policy.install,
-            repo.install,
-            names=_allowed(policy.install.names, repo.install.names, ()),
-            registries=tuple(r for r in policy.install.registries if r in repo.install.registries),
-        ),
-        infra=_decisions(policy.infra, repo.infra),
-        **_stricter(policy, repo),
-        secrets=_both(policy.secrets, repo.secrets),
-        protected=_both(policy.protected, repo.protected),
-        egress=_allowed(policy.egress, repo.egress, ("*",)),
-        mcp=_merged(policy.mcp, repo.mcp, policy.mcp_default),
-        tools=_merged(policy.tools, repo.tools, Decision.ASK),
-        rules=rules,
-    )
+    for name, value in said(table).items():
+        if name not in _APART:
+            policy = _with(policy, name, _stricter(name, value_of(policy, name), value))
+    return replace(policy, repo=_repo_layer(table))
 
 
-def _stricter(mine: Any, theirs: Any) -> dict[str, Any]:
-    names = [name for name in mine.__struct_fields__ if isinstance(getattr(mine, name), Decision)]
-    return {name: strictest(getattr(mine, name), getattr(theirs, name)) for name in names}
+def _repo_layer(table: GuardTable) -> RepoLayer:
+    given = said(table)
+    rules = tuple(rule for rule in given.get("rules", ()) if rule.then is not Decision.ALLOW)
+    default = given.get("mcp_default", Decision.ALLOW)
+    return RepoLayer(rules=rules, mcp=given.get("mcp", {}), mcp_default=default, tools=given.get("tools", {}))
 
 
-def _decisions(mine: Any, theirs: Any, **more: Any) -> Any:
-    return msgspec.structs.replace(mine, **_stricter(mine, theirs), **more)
+def _stricter(name: str, mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, Decision):
+        return strictest(mine, theirs)
+    if name in _BOUNDS:
+        return _allowed(mine, theirs, _BOUNDS[name])
+    if name == "install.registries":
+        return tuple(host for host in mine if any(fnmatchcase(host, glob) for glob in theirs))
+    return _both(mine, theirs)
 
 
-def _both(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(mine + theirs))
+def _both(mine: tuple[Any, ...], theirs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*mine, *(each for each in theirs if each not in mine))
 
 
 def _allowed(mine: tuple[str, ...], theirs: tuple[str, ...], everything: tuple[str, ...]) -> tuple[str, ...]:
-    """Intersection of two lists of what may be, where `everything` puts no bound."""
+    """What both lists of globs let in, where `everything` puts no bound."""
     if theirs == everything:
         return mine
     if mine == everything:
         return theirs
-    return tuple(name for name in mine if name in theirs) or ("\0",)
+    narrow = [name for name in theirs if any(fnmatchcase(name, glob) for glob in mine)]
+    narrow += [name for name in mine if name not in narrow and any(fnmatchcase(name, glob) for glob in theirs)]
+    return tuple(narrow) or NOTHING
 
 
-def _merged(mine: dict[str, Decision], theirs: dict[str, Decision], default: Decision) -> dict[str, Decision]:
-    return {**mine, **{name: strictest(mine.get(name, default), then) for name, then in theirs.items()}}
+def value_of(policy: Struct, name: str) -> Any:
+    """The value of a dotted key."""
+    value: Any = policy
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _with(policy: GuardPolicy, name: str, value: Any) -> GuardPolicy:
+    head, _, rest = name.partition(".")
+    return replace(policy, **{head: replace(getattr(policy, head), **{rest: value}) if rest else value})
+
+
+class Layers(Struct, frozen=True, kw_only=True):
+    """A policy by who said what."""
+
+    base: GuardPolicy = GuardPolicy()
+    #: The user's tables, the more general first.
+    user: tuple[GuardTable, ...] = ()
+    repo: GuardTable = GuardTable()
+    #: Globs of the repo's `paths.sensitive`.
+    sensitive: tuple[str, ...] = ()
+    #: Hosts that the run's box lets out to; None where no box bounds it.
+    reach: tuple[str, ...] | None = None
+
+    def own(self) -> GuardPolicy:
+        """Without the repo's wishes."""
+        policy = self.base
+        for table in self.user:
+            policy = overlay(policy, table)
+        return policy
+
+    def policy(self) -> GuardPolicy:
+        """What holds."""
+        whole = tighten(self.own(), self.repo)
+        egress = whole.egress if self.reach is None else _allowed(whole.egress, self.reach or NOTHING, ("*",))
+        return replace(whole, sensitive=_both(whole.sensitive, self.sensitive), egress=egress)
+
+    def layer(self, knob: str) -> str:
+        """Who decided a key: `defaults`, `config.toml`, `overnight.toml` or, for hosts, `the box`."""
+        if knob.startswith("repo."):
+            return REPO
+        own = self.own()
+        if knob == "egress" and self.reach is not None and value_of(own, knob) != value_of(self.policy(), knob):
+            return BOX
+        if value_of(own, knob) != value_of(tighten(own, self.repo), knob):
+            return REPO
+        return USER if any(knob in said(table) for table in self.user) else DEFAULTS
+
+    def refused(self) -> tuple[tuple[str, str, str], ...]:
+        """(key, what the repo asks for, what holds) of decisions where it asks for more than it gets."""
+        own = self.own()
+        return tuple(
+            (name, str(value), str(mine))
+            for name, value in said(self.repo).items()
+            if isinstance(value, Decision)
+            and name not in _APART
+            and (mine := cast("Decision", value_of(own, name))) is not value
+            and strictest(mine, value) is mine
+        )

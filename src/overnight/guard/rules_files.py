@@ -53,8 +53,8 @@ class Files:
             and (effect.how == "shred" or not _EMPTIED.search(path))
             and under(path, self.bounds.worktree)
         ):
-            return by_policy(self.policy.git.discard, "delete.emptied", f"{shown(path)} would be emptied", words)
-        return self._touch(real, words)
+            return by_policy(self.policy, "git.discard", "delete.emptied", f"{shown(path)} would be emptied", words)
+        return self._touch(real, words) or self._sensitive(real, words)
 
     def _delete_at(self, path: str, effect: Delete) -> Finding | None:
         words, bounds = effect.words, self.bounds
@@ -100,7 +100,18 @@ class Files:
             found = self._write_at(place, effect)
             if found is not None:
                 return found
-        return hidden_danger(effect, self.bounds, self.policy)
+        found = hidden_danger(effect, self.bounds, self.policy)
+        return found or self._sensitive(resolved(path, self.world), effect.words)
+
+    def _sensitive(self, path: str, words: tuple[str, ...]) -> Finding | None:
+        """A change of what is to be treated with care is put on record also where it is allowed."""
+        if not matches(path, self.policy.sensitive, self.bounds.worktree):
+            return None
+        inner = path.removeprefix(self.bounds.worktree + "/")
+        return Finding(
+            decision=self.policy.sensitive_writes, rule="path.sensitive", reason=f"{shown(inner)} is a sensitive path",
+            words=words, knob="sensitive_writes", subject=inner,
+        )  # fmt: skip
 
     def _unresolved(self, effect: Write) -> Finding | None:
         head = effect.path.partition(HOLE)[0]
@@ -146,7 +157,7 @@ class Files:
             or any(glob("**/" + m).match(path) for m in (".git/hooks/**", ".git/config"))
         ):
             return by_policy(
-                self.policy.machinery, "path.machinery", f"{inner} runs by itself: hooks, CI, editor tasks", words
+                self.policy, "machinery", "path.machinery", f"{inner} runs by itself: hooks, CI, editor tasks", words
             )
         if re.match(r"\.git(?:/|$)", inner) and effect.how != "folder":
             return denied("git.dir", f"{inner} is the repository itself", words)
@@ -158,7 +169,7 @@ class Files:
                 "path.protected", f"{shown(path)} holds the settings of an agent, a guard or Overnight", words
             )
         if self.secret(path):
-            return by_policy(self.policy.secret_reads, "path.secret", f"{shown(path)} holds secrets", words)
+            return by_policy(self.policy, "secret_reads", "path.secret", f"{shown(path)} holds secrets", words)
         return None
 
     # -- read
@@ -213,7 +224,9 @@ class Files:
             ):
                 continue
             if shut:
-                return by_policy(self.policy.secret_reads, "path.secret", f"{shown(place)} holds secrets", effect.words)
+                return by_policy(
+                    self.policy, "secret_reads", "path.secret", f"{shown(place)} holds secrets", effect.words
+                )
             if re.match(r"/dev/(?:sd|nvme|mem|kmem|vd|hd|mapper)", place) and not effect.certain:
                 continue
             if not effect.certain and matches(place, self.protected, self.bounds.worktree):

@@ -14,7 +14,7 @@ from overnight.guard.judgement import Finding, denied
 from overnight.guard.machine import Machine, Run
 from overnight.guard.models.net import host_of
 from overnight.guard.paths import absolute, under, writable
-from overnight.guard.policy import GuardPolicy
+from overnight.guard.policy import GuardPolicy, strictest
 from overnight.guard.state import first_state
 from overnight.guard.text import Text, known
 from overnight.guard.unwrap.python import python_effects
@@ -79,6 +79,9 @@ def fields(tool: str) -> tuple[str, ...]:
 def effects_of(call: Call, policy: GuardPolicy, machine: Machine) -> Finding | None:
     """Put the call's effects into the machine; a finding when the tool itself decides."""
     tool = call.tool
+    by_table = _strict_table(tool, policy)
+    if by_table is not None:
+        return by_table
     if tool in SHELLS:
         return _shell(call, machine)
     if tool in READS or tool in WRITES:
@@ -96,17 +99,22 @@ def effects_of(call: Call, policy: GuardPolicy, machine: Machine) -> Finding | N
         return None
     if tool.startswith("mcp__"):
         return _mcp(tool, call.input, policy, machine)
-    if tool in policy.tools:
-        return _by_table(policy.tools[tool], "tool.policy", f"the policy on {tool}")
-    if tool in HARMLESS:
+    if tool in policy.tools or tool in HARMLESS:
         return None
+    reason = f"{tool} is not a tool that is known"
+    return Finding(decision=Decision.ASK, rule="tool.unknown", reason=reason, words=(tool,), knob="tools", subject=tool)
+
+
+def _strict_table(tool: str, policy: GuardPolicy) -> Finding | None:
+    """What the tables of tools say against a tool, of whatever kind it is."""
+    mine, theirs = policy.tools.get(tool, Decision.ALLOW), policy.repo.tools.get(tool, Decision.ALLOW)
+    decision = strictest(mine, theirs)
+    if decision is Decision.ALLOW:
+        return None
+    knob = "tools" if decision is mine else "repo.tools"
     return Finding(
-        decision=Decision.ASK, rule="tool.unknown", reason=f"{tool} is not a tool that is known", words=(tool,)
+        decision=decision, rule="tool.policy", reason=f"the policy on {tool}", words=(tool,), knob=knob, subject=tool
     )
-
-
-def _by_table(decision: Decision, rule: str, reason: str) -> Finding | None:
-    return None if decision is Decision.ALLOW else Finding(decision=decision, rule=rule, reason=reason)
 
 
 def _shell(call: Call, machine: Machine) -> Finding | None:
@@ -211,8 +219,9 @@ def _fetch(call: Call, machine: Machine) -> Finding | None:
 
 
 def _mcp(tool: str, given: Mapping[str, Any], policy: GuardPolicy, machine: Machine) -> Finding | None:
-    fits = [pattern for pattern in policy.mcp if fnmatchcase(tool, pattern)]
-    decision = policy.mcp[max(fits, key=len)] if fits else policy.mcp_default
+    fits, mine = _longest(tool, policy.mcp, policy.mcp_default)
+    _, theirs = _longest(tool, policy.repo.mcp, policy.repo.mcp_default)
+    decision = strictest(mine, theirs)
     for key, value in given.items():
         if isinstance(value, str) and re.search(r"path|file|uri|dir", key, re.IGNORECASE):
             machine.emit(
@@ -226,8 +235,13 @@ def _mcp(tool: str, given: Mapping[str, Any], policy: GuardPolicy, machine: Mach
             state = first_state(machine.bounds.worktree, machine.bounds)
             interpreter(machine).code(value, state, tool)
     reason = f"the policy on {tool}" if fits else f"{tool} is not in the policy's table of MCP tools"
-    return (
-        None
-        if decision is Decision.ALLOW
-        else Finding(decision=decision, rule="tool.mcp", reason=reason, words=(tool,))
-    )
+    if decision is Decision.ALLOW:
+        return None
+    knob = "mcp" if decision is mine else "repo.mcp"
+    return Finding(decision=decision, rule="tool.mcp", reason=reason, words=(tool,), knob=knob, subject=tool)
+
+
+def _longest(tool: str, table: Mapping[str, Decision], default: Decision) -> tuple[bool, Decision]:
+    """Whether a glob of the table fits, and what the longest that does says, else the default."""
+    fits = [glob for glob in table if fnmatchcase(tool, glob)]
+    return bool(fits), table[max(fits, key=len)] if fits else default

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
-
-class Decision(StrEnum):
-    """allow only when every effect is known and permitted; ask without a person becomes deny."""
-
-    ALLOW = "allow"
-    ASK = "ask"
-    DENY = "deny"
+from overnight.missions.guarding import Decision as Decision
 
 
 class Call(Struct, frozen=True, kw_only=True):

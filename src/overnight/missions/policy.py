@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from overnight.missions.clarify import Clarify
+from overnight.missions.guarding import GuardTable
 from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration
 
@@ -55,7 +56,7 @@ class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     #: A change here is never landed by itself.
     forbidden: tuple[str, ...] = ()
-    #: A change here raises the risk.
+    #: A change here is put on record by the guard, and asked about where `guard.sensitive_writes` says so.
     sensitive: tuple[str, ...] = ()
     #: Settings of agents and editors, such as `.vscode/**`, that a task may change after all: they act on whoever
     #: opens the folder.
@@ -107,3 +108,5 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     box: BoxPolicy = BoxPolicy()
     clarify: Clarify = Clarify()
+    #: What the repo asks of the guard: it can only be stricter than the machine's settings.
+    guard: GuardTable = GuardTable()

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.missions.guarding import GuardTable
 from overnight.missions.policy import BoxPolicy, Limits
+from overnight.missions.question import Question
 
 
 class FailureClass(StrEnum):
@@ -90,6 +92,9 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     checks: tuple[str, ...] = ()
     #: Seconds that the task was thought to take; None when nobody said.
     estimate: float | None = None
+    #: What the repo asks of the guard, on top of the machine's settings, and its globs of sensitive paths.
+    guard: GuardTable = GuardTable()
+    sensitive: tuple[str, ...] = ()
     model: str | None = None
     #: The agent's own session to continue, if the agent can.
     resume: str | None = None
@@ -125,6 +130,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     until: float | None = None
     #: Tool calls that the guard refused: (tool, what, reason).
     denied: tuple[tuple[str, str, str], ...] = ()
+    #: What a person would have been asked had one been there: it was denied.
+    questions: tuple[Question, ...] = ()
     #: Tool calls that the guard was asked about; None for an agent that has no hooks, or where nobody counted.
     calls: int | None = None
     started: float = 0.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
 from overnight.errors import UnknownTask
-from overnight.missions.codec import decode
+from overnight.missions.codec import convert, decode
 from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.question import Question
 from overnight.missions.task import Ending, Phase
 from overnight.report.rundir import folder_of, last_action
 from overnight.report.views import HoldView, State, TaskRow
@@ -76,7 +78,15 @@ def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:
         hold=_hold(db, row),
         last=last,
         ending=decode(row["output"], Ending) if row["state"] == "done" and row["output"] else None,
+        questions=_questions(db, row["id"]) if state is not State.QUEUED else (),
     )
+
+
+def _questions(db: sqlite3.Connection, task: str) -> tuple[Question, ...]:
+    """What its runs wanted of a person, as the journal has it: of the same wish in more than one life the latest."""
+    sql = "SELECT data FROM event WHERE task = ? AND what = 'question.asked' ORDER BY seq"
+    asked = (convert(json.loads(row["data"])["question"], Question) for row in db.execute(sql, (task,)))
+    return tuple({question.id: question for question in asked}.values())
 
 
 def latest_run(db: sqlite3.Connection, task: str, life: int) -> int | None:

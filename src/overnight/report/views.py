@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from overnight.judge.routing import Route
 from overnight.missions.clarify import Clarity
+from overnight.missions.question import Question
 from overnight.missions.run import Result, RunOutcome
 from overnight.missions.task import Ending, Task
 
@@ -76,6 +77,8 @@ class TaskRow(Struct, frozen=True, kw_only=True):
     last: Action | None = None
     #: How it ended; null while it has not.
     ending: Ending | None = None
+    #: What its runs would have asked a person and were denied; each wish once.
+    questions: tuple[Question, ...] = ()
 
 
 class PauseView(Struct, frozen=True, kw_only=True):
