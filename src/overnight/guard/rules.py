@@ -119,7 +119,8 @@ class Rules:
         if effect.how == "reverse-shell":
             return denied("net.reverse-shell", f"a shell would be handed to {host or 'the network'}", words)
         if effect.how == "tunnel":
-            return by_policy(self.policy.uploads, "net.tunnel", "it would open a way in or out of this machine", words)
+            reason = "it would open a way in or out of this machine"
+            return by_policy(self.policy, "uploads", "net.tunnel", reason, words)
         if effect.sends == "secret" and not _LOOPBACK.match(host):
             return denied("net.exfiltration", f"secrets would go to {host or 'the network'}", words)
         if _LOOPBACK.match(host) and effect.sends != "secret":
