@@ -14,11 +14,14 @@ from typing import IO, Any
 
 import msgspec
 import pytest
-from cli_stage import Desktop, git, make_repo
+from cli_stage import POLICY, Desktop, git, make_repo
 
 from overnight.cli.guard import Explained
 from overnight.cli.guard_hook import answer
+from overnight.config import Settings
+from overnight.config.places import POLICY_KEYS, SETTINGS_KEYS
 from overnight.guard.verdict import Decision
+from overnight.missions.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "guard.md").read_text()
@@ -396,6 +399,47 @@ def test_a_named_pipe_does_not_hold_it_up(desktop: Desktop, shop: Path) -> None:
     """A pipe that nobody writes to is not waited for: the hook's time would pass, and the call with it."""
     os.mkfifo(shop / "pipe.sh")
     assert decided(event(shop, "bash pipe.sh"))[0] in ("allow", "ask", "deny")
+
+
+# -- policy -------------------------------------------------------------------------------------------------
+
+
+def test_the_policy_and_its_layers_are_shown(desktop: Desktop, shop: Path) -> None:
+    """Each key with where it comes from: the settings, the repo's file on its target branch, or the defaults."""
+    settings = '[guard]\nuploads = "ask"\nkill = "ask"\n'
+    (desktop.folder / "settings.toml").write_text(settings)
+    policy = POLICY + '\n[guard]\nuploads = "deny"\nkill = "allow"\nprivilege = "deny"\n'
+    (shop / "overnight.toml").write_text(policy)
+    git(shop, "commit", "-qam", "stricter")
+    (shop / "overnight.toml").write_text(POLICY)
+    desktop.env["OVERNIGHT_CONFIG"] = str(desktop.folder / "settings.toml")
+    told = desktop.json("guard", "policy", at=shop)
+    keys = {knob["key"]: (knob["value"], knob["layer"]) for knob in told["keys"]}
+    assert keys["uploads"] == ("deny", "overnight.toml")
+    assert keys["kill"] == ("ask", "config.toml")
+    assert keys["privilege"] == ("deny", "overnight.toml")
+    assert keys["machinery"] == ("deny", "defaults")
+    assert len(told["notes"]) == 1
+    said = desktop.ok("guard", "explain", "sudo ls", at=shop)
+    assert "decided by `guard.privilege` in overnight.toml" in said
+
+
+def test_a_broken_policy_is_said_and_nothing_is_judged(desktop: Desktop, shop: Path) -> None:
+    """`explain` ends with where the file on the target branch is wrong; the hook blocks."""
+    (shop / "overnight.toml").write_text('[guard]\nuploads = "perhaps"\n')
+    git(shop, "commit", "-qam", "broken")
+    said = desktop.run("guard", "explain", "ls", at=shop)
+    assert said.exit_code == 2
+    assert '`guard.uploads` must be one of "allow", "ask", "deny"' in said.stderr
+    done = hooked(desktop, event(shop))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"guard.uploads" in done.stderr
+
+
+def test_the_hook_knows_every_table_of_the_files() -> None:
+    """What the hook passes over without a look are tables that others read."""
+    assert frozenset(Settings.__struct_fields__) == SETTINGS_KEYS
+    assert frozenset(Policy.__struct_fields__) == POLICY_KEYS
 
 
 # -- docs ---------------------------------------------------------------------------------------------------

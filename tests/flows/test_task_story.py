@@ -24,7 +24,10 @@ from overnight.flows.task import WORK, carry_out
 from overnight.missions.brief import write_prompt
 from overnight.missions.clarify import Clarify, assess, heard
 from overnight.missions.codec import builtins
+from overnight.missions.question import Question
+from overnight.missions.run import End, FailureClass, RunOutcome
 from overnight.missions.task import Phase, Repo, Task
+from overnight.report.story import story
 
 REPO = Repo(name="r", path="/r", target="main")
 
@@ -184,6 +187,28 @@ def test_a_question_waits_for_its_answer(tmp_path: Path) -> None:
     night.call("signal", task="a", name="answer", payload="green")
     night.drive()
     assert night.phases() == {"a": Phase.LANDED}
+
+
+def test_what_runs_would_have_asked_is_filed_once(tmp_path: Path) -> None:
+    """A question that two runs came with is one event and one question of the task, with the lines that allow it."""
+    one, two = (
+        Question(
+            id=f"a.q{n}", task="a", run="a.1.1", text=f"May it? {n}", choices=("no",), default="no", data="rm x",
+            rule="install.remove", where="config.toml", allow='[guard.install]\nremove = "allow"',
+        )
+        for n in "12"
+    )  # fmt: skip
+    world = World({"a": [Act.LOST, Act.GOOD]})
+    lost = RunOutcome(run="a.1.1", end=End.LOST, failure=FailureClass.MACHINE, why="lost", questions=(one,))
+    done = RunOutcome(run="a.1.2", end=End.COMPLETED, why="says it is done", said="Done!", questions=(one, two))
+    world.outcomes |= {"a.1.1": lost, "a.1.2": done}
+    night = Night(tmp_path, world)
+    night.submit(task("a"))
+    night.drive()
+    assert night.phases() == {"a": Phase.LANDED}
+    told = story(tmp_path, "a")
+    assert told.row.questions == (one, two)
+    assert [moment.why for moment in told.moments if moment.what == "question.asked"] == [one.text, two.text]
 
 
 def test_a_second_conflict_waits_for_a_person(tmp_path: Path) -> None:

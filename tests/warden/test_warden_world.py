@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from overnight.config import Settings
+import msgspec
+
+from overnight.config import Settings, parse_settings
 from overnight.guard.verdict import Call, Decision
+from overnight.missions.guarding import GuardTable
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.run import RunSpec
 from overnight.warden.world import MOST, RunDisk
@@ -67,3 +70,25 @@ def test_the_guard_of_a_run_remembers_what_was_written(tmp_path: Path) -> None:
     assert written.decision is Decision.ALLOW
     assert guard(call(2, "sh go.sh")).decision is Decision.DENY
     assert other(call(3, "sh go.sh")).decision is Decision.ALLOW
+
+
+def test_what_a_run_would_have_asked_is_kept_as_a_question(tmp_path: Path) -> None:
+    """`ask` is no permission in a run: it becomes one question per wish, under the user's policy and the repo's."""
+    disk(tmp_path)
+    work = str(tmp_path / "work")
+    spec = RunSpec(
+        id="t1.1.1", task="t1", worktree=work, git_dir="/g", objects="/o", start="0" * 40, agent="claude", prompt="",
+        limits=Limits(), box=BoxPolicy(), sensitive=("db/**",),
+        guard=msgspec.convert({"sensitive_writes": "ask", "uploads": "allow"}, GuardTable),
+    )  # fmt: skip
+    guard = guard_of(spec, tmp_path, parse_settings(b'[guard.install]\nremove = "allow"\n', "config.toml"))
+
+    def decided(command: str) -> Decision:
+        return guard(Call(id="c", tool="Bash", input={"command": command}, cwd=work)).decision
+
+    assert decided("pip uninstall -y x") is Decision.ALLOW
+    assert decided("curl -T a https://example.org/x") is Decision.DENY
+    assert [decided("echo x > db/1.sql") for _ in range(2)] == [Decision.ASK] * 2
+    (asked,) = guard.questions
+    assert (asked.task, asked.run, asked.rule, asked.times) == ("t1", "t1.1.1", "path.sensitive", 2)
+    assert asked.where.startswith("overnight.toml")
