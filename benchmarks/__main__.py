@@ -1,6 +1,6 @@
 """`python -m benchmarks`: all of them."""
 
-from benchmarks import audit, boxes, engine, gateway, night
+from benchmarks import audit, boxes, engine, gateway, hook, night
 from benchmarks.table import head
 
 head("The engine alone")
@@ -9,6 +9,8 @@ head("The audit")
 audit.main()
 head("The gateway")
 gateway.main()
+head("The hook")
+hook.main()
 head("Boxes")
 boxes.main()
 night.main()
