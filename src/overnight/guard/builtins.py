@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from overnight.guard.effects import Exec
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.scanner import SyntaxProblem, ansi_c
@@ -19,7 +20,17 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
        "caller", "which", "whereis", "bind")  # fmt: skip
 def quiet(run: Run) -> Text:
     """Commands that change nothing that matters."""
+    if run.name in ("which", "type") and run.args and _NAME.match(run.args[-1].replace("-", "_")):
+        return Text(f"/usr/bin/{run.args[-1]}" if run.name == "which" or "-P" in run.args or "-p" in run.args else STAR)
+    for word in run.args if run.name in ("test", "[") else ():
+        subscript(run, word)
     return Text(STAR if run.name in ("type", "which", "jobs", "whereis") else "")
+
+
+def subscript(run: Run, word: Text) -> None:
+    """Names like `a[$(code)]` are expanded by the builtins that take them, quoted or not."""
+    if re.match(r"\w+\[.*(?:\$\(|`)", word):
+        run.shell(Text(': "' + word.replace('"', "") + '"', word.taint), "a subscript")
 
 
 @model("hash")
@@ -163,6 +174,8 @@ def declare(run: Run) -> Text:
             state.locals.add(name)
         if run.name == "export" or "x" in flags:
             state.exported.add(name)
+        if name in ("HISTFILE", "HISTSIZE", "HISTFILESIZE", "HISTCONTROL") and equals:
+            traces(run, name, value)
         if equals and HOLE not in name:
             _declared(run, name, Text(value, word.taint), append=append)
         elif equals:
@@ -191,6 +204,7 @@ def unset(run: Run) -> Text:
     for word in run.args:
         if word.startswith("-"):
             continue
+        subscript(run, word)
         run.state.arrays.pop(word, None)
         if "-f" not in run.args:
             run.state.vars[str(word)] = (Text(""),)
@@ -320,7 +334,7 @@ def command(run: Run) -> Text | None:
     args = run.args
     while args and re.fullmatch(r"-[pvV]+", args[0]):
         if "v" in args[0].lower():
-            return Text(STAR)
+            return Text(f"/usr/bin/{args[-1]}" if len(args) > 1 and _NAME.match(args[-1].replace("-", "_")) else STAR)
         args = args[1:]
     if args and args[0] == "--":
         args = args[1:]
@@ -331,6 +345,12 @@ def command(run: Run) -> Text | None:
         return run.exec(args)
     finally:
         run.state.funcs = {**funcs, **run.state.funcs}
+
+
+def traces(run: Run, name: str, value: str) -> None:
+    """The shell's own record of what was typed is switched off."""
+    if value in ("", "0", "/dev/null") or (name == "HISTCONTROL" and "ignoreboth" in value and len(value) > 10):
+        run.emit(Exec(program=name, kind="traces", words=(f"{name}={value}"[:80],)))
 
 
 @model("alias")

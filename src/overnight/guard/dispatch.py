@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOMS = (builtins, models, unwrap)
 _VERSIONED = re.compile(r"(python|pypy|ruby|perl|node|lua|php|pip|gcc|clang|g\+\+|java|bash|git)[-.\d]*\d\Z")
 #: Words of SQL that are programs in lower case too.
-_SQL = frozenset({"TRUNCATE", "DROP", "DELETE", "SELECT", "INSERT", "UPDATE"})
+_SQL = frozenset({"FLUSHALL", "FLUSHDB", "GRANT", "TRUNCATE", "DROP", "DELETE", "SELECT", "INSERT", "UPDATE"})
 _DOTTED = re.compile(r"(mkfs|fsck|mke2fs)\..*\Z")
 
 
@@ -59,6 +59,10 @@ def _dispatch(run: Run, interpreter: Interpreter) -> Text:
     if run.state.exported:
         environment(run)
     recognised(run)
+    if "/" in head and (origin := run.m.programs.get(run.path(head))) is not None:
+        name = origin.rpartition("/")[2]
+        if find(name) is not None and find(name) is not find(run.name):
+            return run.exec([Text(origin), *run.args])
     found = find(name)
     out = found(run) if found is not None else unknown(run)
     return out if out is not None else Text(HOLE, run.taint)

@@ -32,7 +32,7 @@ class Write(Effect, frozen=True, tag="write"):
     taint: int = 0
     #: False when the target may only be named, not certainly written (an unknown program's argument).
     certain: bool = True
-    #: write, mode (chmod, chown), link, device
+    #: write, mode (chmod, chown), link, device, folder, mount, template (a file of secrets made from its example)
     how: str = "write"
 
 

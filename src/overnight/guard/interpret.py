@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from overnight.guard.builtins import subscript, traces
 from overnight.guard.dispatch import dispatch
 from overnight.guard.effects import Exec, Unverifiable
 from overnight.guard.expand import Expander
@@ -125,6 +126,8 @@ class Interpreter:
         if not node.words:
             for assign in node.assigns:
                 self.assign(assign, state)
+                if assign.name in ("HISTFILE", "HISTSIZE", "HISTFILESIZE"):
+                    traces(Run(self.m, state, [Text(assign.name)], None), assign.name, state.get(assign.name)[0])
             if node.redirs:
                 return self.redirects.around(node.redirs, state, lambda _: Text(""), "")
             return Text("")
@@ -341,7 +344,8 @@ class Interpreter:
 
     def _test(self, node: Test, state: State) -> Text:
         for word in node.words:
-            self.expander.text(word, state)
+            for value in self.expander.text(word, state):
+                subscript(Run(self.m, state, [Text("[[")], None), value)
         return Text("")
 
     def _arith(self, node: ArithCommand, state: State) -> Text:

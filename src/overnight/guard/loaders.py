@@ -6,9 +6,28 @@ import re
 
 from overnight.guard.effects import Exec, GitLocal, Persist
 from overnight.guard.machine import Run
+from overnight.guard.paths import under
 from overnight.guard.text import DECODED, HOLE, Text
 
 _PRELOAD = frozenset({"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"})
+#: Lists of folders that programs, modules or libraries are taken from.
+_PLACES = frozenset(
+    {
+        "PATH",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "NODE_PATH",
+        "RUBYLIB",
+        "PERL5LIB",
+        "PERLLIB",
+        "LUA_PATH",
+        "CLASSPATH",
+        "GEM_PATH",
+        "DYLD_LIBRARY_PATH",
+        "XDG_CONFIG_HOME",
+        "GNUPGHOME",
+    }
+)
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "env"})
 _GIT_CODE = frozenset(
     {"GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS"}
@@ -36,6 +55,20 @@ def _variable(run: Run, name: str, value: Text) -> None:
         if HOLE in value and name == "LD_LIBRARY_PATH":
             return
         run.emit(Persist(kind="loader", path=name, words=words))
+    elif name in _PLACES and run.name not in ("export", "echo") and _stray(run, name, value):
+        run.emit(Persist(kind="loader", path=name, words=words))
+    elif name == "BROWSER" and run.name in (
+        "xdg-open",
+        "open",
+        "sensible-browser",
+        "www-browser",
+        "gh",
+        "npm",
+        "python",
+        "python3",
+    ):
+        if not _HARMLESS.match(value):
+            _code(run, value, name)
     elif name in ("BASH_ENV", "ENV") and run.name in _SHELLS:
         text = run.read(value) if HOLE not in value else value
         _code(run, Text(text if text != HOLE else HOLE, text.taint | DECODED), name)
@@ -60,6 +93,13 @@ def _variable(run: Run, name: str, value: Text) -> None:
         _git(run, name, value)
     elif name in _PAGERS and not _HARMLESS.match(value):
         _code(run, value, name)
+
+
+def _stray(run: Run, name: str, value: Text) -> bool:
+    """True when code would be taken from a temporary folder before others."""
+    del name
+    first = value.partition(":")[0]
+    return any(under(first, folder) for folder in run.m.bounds.tmp) and first not in run.m.bounds.tmp
 
 
 def _git(run: Run, name: str, value: Text) -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from overnight.guard.effects import AnyEffect, Delete, Exec, Read, Unverifiable, Write
 from overnight.guard.ledger import Ledger
-from overnight.guard.paths import HARMLESS, absolute, matches, resolved
+from overnight.guard.paths import HARMLESS, absolute, matches, personal_secret, resolved
 from overnight.guard.policy import NOT_SECRETS, SECRETS
 from overnight.guard.scanner import SyntaxProblem
 from overnight.guard.state import State
@@ -53,6 +53,10 @@ class Machine:
         self.extracted: dict[str, int] = {}
         #: Links that the call makes: path -> what it stands for.
         self.links: dict[str, str] = {}
+        #: Other names that the call gives to files: path -> the path it was.
+        self.programs: dict[str, str] = {}
+        #: True once processes of the supervisor, the agent or the machine were looked up.
+        self.hunts = False
         #: Names of what the call writes: path -> content, for the ledger.
         self.written: dict[str, Text] = {}
         #: Set by the interpreter: runs an argv, runs code.
@@ -87,7 +91,8 @@ class Machine:
 
     def secret(self, path: str) -> bool:
         """True when the path is one that holds secrets."""
-        return matches(path, self._secrets, self.bounds.worktree) and not matches(path, NOT_SECRETS)
+        found = matches(path, self._secrets, self.bounds.worktree) or personal_secret(path, self.bounds)
+        return found and not matches(path, NOT_SECRETS)
 
     def content(self, path: str, state: State) -> Text:
         """What a file holds, as far as it is known; taint says where it came from."""
@@ -203,7 +208,9 @@ class Run:
 
     def delete(self, name: str, *, recursive: bool = False, how: str = "rm") -> None:
         """A file or folder goes away."""
-        self.emit(Delete(path=self.path(name), recursive=recursive, how=how, words=self.words))
+        # `rm -rf link/` goes through the link, `rm link` removes it.
+        path = self.followed(name) if name.endswith("/") else self.path(name)
+        self.emit(Delete(path=path, recursive=recursive, how=how, words=self.words))
         if name == "~" or name.startswith("~/"):
             # Bash would not expand it here, but another shell that gets the same words may.
             self.emit(Delete(path=self.m.bounds.home + name[1:], recursive=recursive, how=how, words=self.words))

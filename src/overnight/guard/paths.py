@@ -27,6 +27,30 @@ def under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
 
 
+#: Names, below a hidden folder of the home, of what programs keep to log in with.
+_KEEPER = re.compile(
+    r"\.[^/]+/(?:.*/)?[^/]*(?:credential|secret|token|oauth|passw|auth\.json|api[_-]?key|cookies|keyring|wallet)[^/]*\Z",
+    re.IGNORECASE,
+)
+_NO_KEEPER = re.compile(
+    r"\.(?:cache|cargo/registry|rustup|nvm|pyenv|rbenv|local/(?:lib|share/(?:uv|pnpm|mise))|npm/_|vscode|venv)|\.(?:py|rs|js|ts|go|md|html|h|c|rb)\Z"
+)
+_STORES = (".ssh", ".aws", ".gnupg", ".config/gcloud", ".kube", ".docker", ".password-store", ".config/gh")
+
+
+def personal_secret(path: str, bounds: Bounds) -> bool:
+    """True for a file in the home folder, outside of the work tree, whose name says that it holds credentials."""
+    if not under(path, bounds.home) or under(path, bounds.worktree):
+        return False
+    inner = path[len(bounds.home) + 1 :]
+    return inner.endswith((".pem", ".ppk")) or (bool(_KEEPER.match(inner)) and not _NO_KEEPER.search(inner))
+
+
+def holds_stores(path: str, bounds: Bounds) -> bool:
+    """True for a folder of the home that has stores of credentials somewhere below it."""
+    return path != "/" and any(under(f"{bounds.home}/{store}", path) for store in _STORES)
+
+
 def resolved(path: str, world: World) -> str:
     """The real path of the part before the first hole or glob, with the rest put back."""
     cut = next((i for i, char in enumerate(path) if char >= HOLE and char <= STAR), -1)

@@ -37,7 +37,11 @@ SECRETS = (
     "**/credentials.json", "**/service-account*.json", "**/secrets.y*ml", "**/.secrets", "**/.secrets/**",
     "**/.aws/credentials", "/etc/shadow*", "/etc/gshadow*", "/etc/sudoers", "/etc/sudoers.d/**", "/etc/ssh/ssh_host_*",
     "/etc/ssl/private/**", "/proc/*/environ", "/proc/*/mem", "/run/secrets/**", "/var/run/secrets/**", "/etc/krb5.keytab",
-    "/etc/master.passwd",
+    "/etc/master.passwd", "**/*.tfstate", "**/*.tfstate.backup", "**/NuGet.Config", "**/.oci/**", "**/.config/hcloud/**",
+    "**/.config/BraveSoftware/**", "**/.config/microsoft-edge/**", "**/.thunderbird/**", "**/Login Data", "**/logins.json", "**/key4.db",
+    "**/Google/Chrome/**", "**/.config/solana/**", "**/.electrum/**", "**/.config/age/**", "**/.step/**", "**/.dockercfg",
+    "**/.config/containers/auth.json", "**/.node_repl_history", "**/.rediscli_history", "**/.sentryclirc", "**/.erlang.cookie",
+    "/dev/mem", "/dev/kmem", "/proc/kcore", "/etc/kubernetes/**", "/etc/rancher/**", "/var/lib/kubelet/**",
 )  # fmt: skip
 NOT_SECRETS = ("**/.env.example", "**/.env.sample", "**/.env.template", "**/.env.dist", "**/.env.schema", "**/*.pub")
 PROTECTED = (

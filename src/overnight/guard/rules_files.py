@@ -7,7 +7,17 @@ import re
 from overnight.guard.content import hidden_danger
 from overnight.guard.effects import Delete, Read, Write
 from overnight.guard.judgement import Finding, by_policy, denied
-from overnight.guard.paths import HARMLESS, SYSTEM, glob, matches, resolved, under, writable
+from overnight.guard.paths import (
+    HARMLESS,
+    SYSTEM,
+    glob,
+    holds_stores,
+    matches,
+    personal_secret,
+    resolved,
+    under,
+    writable,
+)
 from overnight.guard.policy import MACHINERY, NOT_SECRETS, PROTECTED, SECRETS, GuardPolicy
 from overnight.guard.text import CLASS, HOLE, QUESTION, STAR, shown
 from overnight.guard.world import Bounds, World
@@ -137,7 +147,7 @@ class Files:
             path == "/" or any(under(root, path) for root in (bounds.home, *bounds.tmp))
         ):
             return denied("path.root", f"{shown(path)} holds the run's own folders", words)
-        touched = self._touch(path, words)
+        touched = self._touch(path, words, effect.how)
         if touched is not None:
             return touched
         if effect.how == "mount" and under(bounds.worktree, path) and path != "/":
@@ -159,16 +169,18 @@ class Files:
             return by_policy(
                 self.policy, "machinery", "path.machinery", f"{inner} runs by itself: hooks, CI, editor tasks", words
             )
+        if re.search(r"/(?:site|dist)-packages/(?:[^/]*\.pth|(?:site|user)customize\.py)$", path):
+            return denied("persist.loader", f"{shown(path)} runs whenever Python starts", words)
         if re.match(r"\.git(?:/|$)", inner) and effect.how != "folder":
             return denied("git.dir", f"{inner} is the repository itself", words)
         return None
 
-    def _touch(self, path: str, words: tuple[str, ...]) -> Finding | None:
+    def _touch(self, path: str, words: tuple[str, ...], how: str = "") -> Finding | None:
         if matches(path, self.protected, self.bounds.worktree):
             return denied(
                 "path.protected", f"{shown(path)} holds the settings of an agent, a guard or Overnight", words
             )
-        if self.secret(path):
+        if self.secret(path) and how != "template":
             return by_policy(self.policy, "secret_reads", "path.secret", f"{shown(path)} holds secrets", words)
         return None
 
@@ -176,7 +188,7 @@ class Files:
 
     def secret(self, path: str) -> bool:
         """True when a path, or a pattern that may match one, holds secrets."""
-        if matches(path, self.secrets, self.bounds.worktree):
+        if matches(path, self.secrets, self.bounds.worktree) or personal_secret(path, self.bounds):
             return not matches(path, NOT_SECRETS)
         if any(char in path for char in _WILD):
             folder, _, last = path.rpartition("/")
@@ -214,7 +226,12 @@ class Files:
         """Secrets stay closed; searching a folder of secrets counts as reading them."""
         for place in dict.fromkeys((effect.path, resolved(effect.path, self.world))):
             shut = self.secret(place) or (
-                effect.recursive and (self.secret(place + "/x") or re.search(r"/\.(?:ssh|gnupg|aws)$", place))
+                effect.recursive
+                and (
+                    self.secret(place + "/x")
+                    or re.search(r"/\.(?:ssh|gnupg|aws)$", place)
+                    or (not effect.listing and holds_stores(place, self.bounds))
+                )
             )
             if (
                 shut

@@ -124,7 +124,7 @@ vercel --prod|--production|promote|rollback|alias|rm|remove|domains|dns|env|cert
 vercel deploy --prod|--production|--target=production
 netlify deploy --prod|--prodIfUnlocked|-p
 netlify env:*|sites:delete|sites:create|api
-firebase deploy|hosting:disable|hosting:channel:delete|functions:delete|firestore:delete|projects:*|database:remove|database:set|auth:import|remoteconfig:rollback|apps:*
+firebase deploy|hosting:disable|hosting:channel:delete|functions:delete|firestore:delete|projects:delete|projects:create|database:remove|database:set|auth:import|remoteconfig:rollback|apps:*
 heroku apps:*|config:set|config:unset|pg:reset|pg:promote|pg:copy|pg:killall|pg:push|pg:backups:restore|ps:scale|ps:stop|ps:kill|ps:restart|releases:rollback|run|run:detached|addons:*|access:*|domains:*|maintenance:*|container:*|pipelines:*|keys:*|labs:*|git:*|redis:*|rollback|restart|authorizations:* !addons:info !apps:info
 fly,flyctl deploy|launch|apps|scale|secrets|volumes|machine|machines|m|ssh|suspend|restart|destroy|postgres|pg|certs|ips|tokens|orgs|console|sftp|proxy|wireguard|extensions create|destroy|set|unset|import|update|remove|stop|kill|restart|console|connect|delete|count|memory|vm|suspend|release|allocate*|revoke|clone|issue|resume|move|detach|attach
 fly,flyctl deploy|launch|suspend|resume|destroy|scale
@@ -180,7 +180,7 @@ kubectl,oc,k config delete-*|unset|set-credentials
 kubectl,oc,k certificate deny|approve
 kubectl,oc,k autoscale --min=0|--max=0
 helm uninstall|delete|un|del|rollback !--dry-run
-helm upgrade
+helm upgrade !diff
 helmfile destroy|delete|sync|apply
 flux delete|uninstall|suspend|bootstrap
 argocd app|proj|repo|cluster|account|appset|cert|gpg delete|rm|sync|rollback|set|unset|terminate-op|delete-resource|patch|update-password|add|delete-token|actions

@@ -95,8 +95,8 @@ transcrypt --display
 credstash get|getall
 chamber read|export|exec
 vault kv get
-vault read
-vault token create|lookup
+vault read !policy !sys/health !sys/*
+vault token create
 vault print token
 vault operator init|generate-root|unseal
 vault login

@@ -15,7 +15,7 @@ npm,pnpm set registry*|//*|ignore-scripts|proxy
 npm config set @*
 npm config edit
 yarn config set npmRegistryServer|registry|npmScopes*|yarnPath|unsafeHttpWhitelist|enableStrictSsl|plugins|npmAuthToken
-yarn set version https*|http*|./*
+yarn set version http://*|https://*|./*
 yarn plugin import
 bun --registry
 gem sources --add|-a|--remove|-r|-c
@@ -29,14 +29,14 @@ go mod edit -replace*|-replace
 composer config repositories*|repo*|secure-http|disable-tls
 composer require --repository*
 luarocks install|config --server*
-cpan,cpanm http*|--mirror|--mirror-only
+cpan,cpanm http://*|https://*|--mirror|--mirror-only
 brew tap */*
 brew install|reinstall|upgrade --HEAD
 brew install|reinstall */*/*
 brew extract
 add-apt-repository,apt-add-repository,apt-key,software-properties-gtk,dnf-copr !--list !list !fingerprint
 dnf,yum,microdnf config-manager|copr
-dnf,yum,microdnf install|localinstall http*|/tmp/*
+dnf,yum,microdnf install|localinstall http://*|https://*|/tmp/*
 zypper addrepo|ar|removerepo|rr
 rpm --import|-ivh|-Uvh|-i|-U
 rpm -ivh|-Uvh|-i|-U|--install|--nodeps
@@ -48,30 +48,30 @@ apk add --allow-untrusted|--repository|-X
 snap install --dangerous|--devmode
 snap set|alias|connect
 flatpak remote-add|install-from
-flatpak install http*|--from|--bundle
+flatpak install http://*|https://*|--from|--bundle
 flatpak override --filesystem*|--socket*|--device*|--share*
 nix-channel --add
-nix-env -f|-if http*|-
-nix run|shell|develop|build|profile github:*|git+*|http*|gitlab:*|sourcehut:*
-nix profile install|add github:*|git+*|http*
-nix-shell,nix-build,nix-env -f|-I https*|http*
-nix-shell,nix-build,nix-env http*
+nix-env -f|-if http://*|https://*|-
+nix run|shell|develop|build|profile github:*|git+*|http://*|https://*|gitlab:*|sourcehut:*
+nix profile install|add github:*|git+*|http://*|https://*
+nix-shell,nix-build,nix-env -f|-I http://*|https://*
+nix-shell,nix-build,nix-env http://*|https://*
 guix pull
 opam repo|repository add|set-url
-opam pin add|git+*|http*
-raco pkg install http*|git*
+opam pin add|git+*|http://*|https://*
+raco pkg install http://*|https://*|git*
 helm repo add http://*
-helm install|upgrade|template|pull http*|--repo
+helm install|upgrade|template|pull http://*|https://*|--repo
 helm plugin install|update
-kubectl,oc,k apply|create|replace|delete -f|--filename|-k http*
-kubectl,oc,k apply|create|replace -f*http*|--filename=http*|-k*http*|-khttp*|-fhttp*
+kubectl,oc,k apply|create|replace|delete -f|--filename|-k http://*|https://*
+kubectl,oc,k apply|create|replace -f*http*|--filename=http://*|https://*|-k*http*|-khttp*|-fhttp*
 terraform,tofu init -from-module*|-plugin-dir*|-from-module
 terragrunt --terragrunt-source
-ansible-galaxy install|collection git+*|http*
+ansible-galaxy install|collection git+*|http://*|https://*
 ansible-pull !--list-hosts !--list-tags !--list-tasks
-docker build|buildx http*|git@*|git://*|github.com/*
+docker build|buildx http://*|https://*|git@*|git://*|github.com/*
 docker plugin install|enable|set
-docker load|import http*
+docker load|import http://*|https://*
 code,codium,cursor,windsurf,code-insiders --install-extension|--install-extension=*
 idea,pycharm,webstorm,goland installPlugins
 jupyter labextension install
@@ -84,18 +84,18 @@ asdf plugin add|plugin-add
 asdf plugin-add
 mise,rtx plugins|plugin install|i|link
 rustup toolchain link
-deno install|i -A*|--allow-*|http*|-g|-f
-deno run|serve|test|eval|x|bench http*|npm:*|jsr:@*
-deno http*
-bun run|x http*|./http
+deno install|i -A*|--allow-*|http://*|https://*|-g|-f
+deno run|serve|test|eval|x|bench http://*|https://*|npm:*|jsr:@*
+deno http://*|https://*
+bun run|x http://*|https://*|./http
 pip,pip3 install -i|--index-url|--extra-index-url
-pipx install|run|inject|upgrade --spec|--index-url|--pip-args|git+*|http*
-pipx install|inject|runpip git+*|http*
-uvx --from|--with git+*|http*|*://*
-uvx git+*|http*
-go install|get|run http*
-npx,bunx,pnpx http*|git+*|github:*|gitlab:*|gist:*
-npm,pnpm,yarn,bun install|i|add http*|git+*|github:*|gitlab:*|bitbucket:*|gist:*|ssh://*
+pipx install|run|inject|upgrade --spec|--index-url|--pip-args|git+*|http://*|https://*
+pipx install|inject|runpip git+*|http://*|https://*
+uvx --from|--with git+*|http://*|https://*|*://*
+uvx git+*|http://*|https://*
+go install|get|run http://*|https://*
+npx,bunx,pnpx http://*|https://*|git+*|github:*|gitlab:*|gist:*
+npm,pnpm,yarn,bun install|i|add http://*|https://*|git+*|github:*|gitlab:*|bitbucket:*|gist:*|ssh://*
 curl-install
 eget,ubi,bin,stew,dra,gah,huber,zap,appimage-cli install|download|*/*
 eget,ubi
@@ -187,6 +187,6 @@ firebase appdistribution:distribute
     "remote-code": """
 ansible-pull !--list-hosts !--list-tags !--list-tasks
 cloud-init
-npm exec|x http*
+npm exec|x http://*|https://*
 """,
 }

@@ -16,6 +16,10 @@ _RUN = ("-v", "--volume", "--mount", "-e", "--env", "--env-file", "-p", "--publi
         "--restart", "--platform", "--add-host", "--gpus", "--ulimit", "--tmpfs", "--userns", "--pull", "--dns", "--log-driver", "--log-opt", "-a",
         "--cidfile", "--shm-size", "--runtime", "--expose", "--link", "--volumes-from", "--group-add", "--init-path", "--index",
         "--service", "--context", "-c", "-f", "-n", "--namespace", "--container", "--image", "--target", "--overrides", "--cgroupns", "--uts")  # fmt: skip
+#: Containers that others live by.
+_SHARED = re.compile(
+    r"traefik|haproxy|nginx-proxy|ingress|envoy|vault|consul|registry|prometheus|grafana|kafka|rabbitmq|elastic|minio|prod|gitlab|jenkins"
+)
 _DESTROY = frozenset({"reset", "rm", "rmi", "prune", "remove", "leave", "delete", "uninstall", "destroy", "drain"})
 
 
@@ -49,9 +53,15 @@ def docker(run: Run) -> Text | None:
     elif verb in ("push", "login", "logout"):
         run.emit(Infra(service=run.name, verb="publish" if verb == "push" else "change", detail=verb, words=run.words))
     elif verb == "cp":
-        for name in [word for word in rest if not word.startswith("-")][-1:]:
+        names = [word for word in rest if not word.startswith("-")]
+        for name in names[:-1]:
+            if ":" not in name and name != "-":
+                run.read(name, recursive=True)
+        for name in names[-1:]:
             if ":" not in name and name != "-":
                 run.write(name)
+    elif verb in ("stop", "kill", "pause") and any(_SHARED.search(word) for word in rest):
+        run.emit(Infra(service=run.name, verb="destroy", detail=f"{verb} {shown(rest[-1])}", words=run.words))
     elif verb in (
         "stop",
         "restart",

@@ -15,7 +15,7 @@ _DESTROY = re.compile(
     r"(?i)\b(?:drop\s+(?:table|database|schema|index|view|user|role|column|keyspace|collection|owned|materialized|trigger|function|tablespace|extension|sequence|type|policy"
     r"|publication|subscription|constraint|domain|if)|truncate\b|delete\s+from\b(?![^;]*\bwhere\b)|update\s+[\w.\"`]+\s+set\b(?![^;]*\bwhere\b)|flushall|flushdb|reset\s+master"
     r"|alter\s+(?:table\b[^;]*\bdrop\b|database\b[^;]*\bset\b)|delete\s+from\b[^;]*\bwhere\s+(?:1\s*=\s*1|true)\b|dropdatabase|\.drop\b|deletemany\s*\(\s*\{\s*\}|remove\s*\(\s*\{\s*\}"
-    r"|shutdown\b|purge\s+binary|pg_terminate_backend|vacuum\s+full-|config\s+set\s+(?:dir|dbfilename)|script\s+flush|cluster\s+reset|debug\s+segfault)"
+    r"|grant\s+all\b|shutdown\b|purge\s+binary|pg_terminate_backend|vacuum\s+full-|config\s+set\s+(?:dir|dbfilename)|script\s+flush|cluster\s+reset|debug\s+segfault)"
 )
 _SHELL = re.compile(
     r"(?i)(?:\\!|^\s*system\s|^\s*\.(?:shell|system)\s|\bto\s+program\s+'([^']*)'|\bfrom\s+program\s+'([^']*)'|xp_cmdshell\s*'([^']*)')\s*([^\n]*)",

@@ -25,6 +25,9 @@ _CP = ("-t", "--target-directory", "-S", "--suffix", "--backup", "--sparse", "--
 _DISK = re.compile(r"/dev/(?!null|zero|u?random|std|fd/|pts|tty|full|shm|tcp|udp|console)\w")
 
 
+_TEMPLATE = re.compile(r"\.(?:example|sample|template|dist|schema)$")
+
+
 def is_device(path: str) -> bool:
     """True for a block device or the like."""
     return bool(_DISK.match(path)) and path not in HARMLESS
@@ -95,7 +98,8 @@ def _moved(run: Run, source: Text, target: Text, how: str) -> Text:
     text = run.m.content(run.path(source), run.state) if how == "mv" else run.read(source, certain=how != "cp -r")
     if not target:
         return text
-    run.write(target, text)
+    template = _TEMPLATE.search(source) and re.search(r"(?:^|/)\.env[\w.-]*$", target)
+    run.write(target, text, how="template" if template else "write")
     inside = run.path(target) + "/" + base(source)
     if HOLE not in source:
         run.state.files.setdefault(inside, text)
@@ -120,6 +124,7 @@ def cp(run: Run) -> Text | None:
         if run.path(name) == "/dev/null" and target and run.path(target) not in HARMLESS:
             run.delete(target, how="truncate")
         if target:
+            run.m.programs[run.path(target)] = run.path(name)
             _moved(run, name, target, "cp -r" if found.has("-r", "-R", "-a", "--recursive", "--archive") else "cp")
     return Text("")
 
@@ -140,9 +145,19 @@ def ln(run: Run) -> Text | None:
                 run.m.links[run.path(target)] = run.path(name)
             elif HOLE not in name:
                 run.write(name, text, how="link", certain=False)
+            run.m.programs[run.path(target)] = run.path(name)
             run.emit(Write(path=run.path(target), how="link", words=run.words))
             run.state.files[run.path(target)] = text
     return Text("")
+
+
+@model("gio")
+def gio(run: Run) -> Text | None:
+    """GNOME's files: `gio trash FILE`, `gio remove FILE`, `gio copy A B`."""
+    same = {"trash": "rm", "remove": "rm", "copy": "cp", "move": "mv", "cat": "cat", "save": "tee"}
+    if run.args and run.args[0] in same:
+        return run.exec([Text(same[run.args[0]]), *run.args[1:]])
+    return Text(HOLE)
 
 
 @model("touch", "mkdir", "mkfifo", "mknod", "mkdirs", "gtouch", "md", "new-item", "fallocate")

@@ -263,6 +263,12 @@ def setting(run: Run, name: str, value: str, sub: str) -> None:
     ):
         if sub in ("gc", "reflog", "config", "maintenance"):
             run.emit(GitLocal(verb="history", detail=f"{name}={value}", words=run.words))
+    elif (
+        name.startswith("http.")
+        and name.endswith(("sslverify", "schannelcheckrevoke"))
+        and value.lower() in ("false", "0", "no")
+    ):
+        run.emit(GitLocal(verb="config-exec", detail=f"{name}={value}"[:120], words=run.words))
     elif name == "core.editor" or name == "sequence.editor" or name.startswith("pager.") or name == "core.pager":
         if not _HARMLESS_VALUE.match(value):
             run.shell(Text(value.removeprefix("!")), f"git -c {name}")

@@ -407,6 +407,18 @@ def _read_tree(run: Run, args: list[Text]) -> Text | None:
     return None
 
 
+def _repack(run: Run, args: list[Text]) -> Text | None:
+    if any(word.startswith(("--unpack-unreachable=", "--expire")) for word in args):
+        _lost(run, "history", "repack")
+    return None
+
+
+def _apply(run: Run, args: list[Text]) -> Text | None:
+    if _could_be(args, "--unsafe-paths"):
+        run.unverifiable("git apply --unsafe-paths writes anywhere")
+    return None
+
+
 LOCAL_VERBS: dict[str, Verb] = {
     "reset": _reset, "checkout": _checkout, "restore": _restore, "switch": _switch, "clean": _clean, "branch": _branch, "tag": _tag,
     "stash": _stash, "rm": _rm, "worktree": _worktree, "mv": _mv, "credential": _credential, "credential-store": _credential, "credential-cache": _credential, "merge": _abort, "rebase": _abort, "cherry-pick": _abort, "revert": _abort,
@@ -414,5 +426,5 @@ LOCAL_VERBS: dict[str, Verb] = {
     "filter-branch": _rewrites, "filter-repo": _rewrites, "update-ref": _rewrites, "replace": _rewrites, "config": _config,
     "submodule": _submodule, "bisect": _bisect, "diff": _output, "log": _output, "show": _output, "archive": _output,
     "format-patch": _output, "grep": _output, "bundle": _output, "difftool": _output, "cat-file": _output, "hash-object": _output,
-    "init": _init, "checkout-index": _checkout_index, "read-tree": _read_tree,
+    "init": _init, "repack": _repack, "apply": _apply, "checkout-index": _checkout_index, "read-tree": _read_tree,
 }  # fmt: skip

@@ -7,14 +7,17 @@ import re
 from overnight.guard.effects import Delete, Infra, Kill, Persist, Privilege
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
-from overnight.guard.text import HOLE, Text, shown
+from overnight.guard.text import HOLE, Text, known, shown
+
+#: Processes that are not the agent's to end.
+SUPERVISORS = re.compile(r"overnight|claude|warden|sshd|systemd|dockerd|Xorg|gnome-shell|init\b")
 
 
 @model("kill", "pkill", "killall", "skill", "xkill", "taskkill", "stop-process")
 def kill(run: Run) -> Text | None:
     """Signals to processes."""
     found = options(run.args, valued=("-s", "--signal", "-n", "-u", "--user", "-g", "-t", "-P"))
-    if found.has("-l", "-L", "--list", "--help", "--version") or "-0" in run.args:
+    if {"-l", "-L", "--list", "--table", "--help", "--version", "-0"} & set(run.args):
         return Text("")
     if run.name == "kill":
         args = run.args
@@ -25,18 +28,28 @@ def kill(run: Run) -> Text | None:
         for target in args:
             if target in ("--",):
                 continue
-            run.emit(
-                Kill(target="all" if target == "-1" else "init" if target == "1" else shown(target), words=run.words)
-            )
+            run.emit(Kill(target=_target(run, target), words=run.words))
         return Text("")
     targets = found.operands
     if found.has("-u", "--user") and not targets:
         run.emit(Kill(target="all", words=run.words))
     for target in targets:
         everything = target in (".", ".*", "", "*") or HOLE in target
-        supervisor = re.search(r"overnight|claude|warden|sshd|systemd|dockerd|Xorg|gnome-shell|init\b", target)
+        supervisor = SUPERVISORS.search(target)
         run.emit(Kill(target="all" if everything else "supervisor" if supervisor else shown(target), words=run.words))
     return Text("")
+
+
+def _target(run: Run, target: Text) -> str:
+    """Whom a signal would reach: an id, or one of the names that no call may end."""
+    if target == "-1":
+        return "all"
+    if target == "1":
+        return "init"
+    parent = run.state.get("PPID")[0]
+    if target.lstrip("-") == parent or (run.m.hunts and not known(target)):
+        return "supervisor"
+    return shown(target)
 
 
 @model(

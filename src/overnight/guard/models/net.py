@@ -127,6 +127,27 @@ def _outputs(run: Run, names: list[Text], out: Text, folder: Text | None) -> Non
             run.write(name if folder is None else Text(f"{folder}/{name}"), out)
 
 
+#: Places that take what is sent to them and show it to others.
+SINKS = re.compile(
+    r"hooks\.slack\.com|discord(?:app)?\.com/api/webhooks|api\.telegram\.org|webhook\.site|requestbin|pipedream\.net|oast(?:ify)?\.|interact\.sh|burpcollaborator|pastebin\.com|paste\.|hastebin"
+    r"|transfer\.sh|0x0\.st|ix\.io|termbin|file\.io|bashupload|gofile\.io|ngrok(?:-free)?\.(?:io|app|dev)|trycloudflare\.com|serveo\.net|localhost\.run|loca\.lt|beeceptor|hookbin|ptsv\d|dpaste|sprunge|anonfiles"
+    r"|catbox\.moe|tmpfiles|uguu\.se|temp\.sh|oshi\.at|api\.mailgun|api\.sendgrid|api\.postmarkapp|api\.twilio|api\.pushover|ntfy\.sh|maker\.ifttt|hooks\.zapier|outlook\.office\.com/webhook|webhook\.office"
+)
+#: Administration of services by HTTP.
+_ADMIN = re.compile(
+    r"(?:^|/)(?:_cluster/(?:settings|reroute)|_all\b|_snapshot|_settings|_aliases|_ilm|_security|_nodes|sys/(?:seal|policy|mounts|auth)|v1/agent/(?:leave|force-leave)|-/(?:quit|reload)|api/v1/admin|admin/shutdown|shutdown|containers/create|exec/)"
+)
+#: Ports of services that hold data, which are no development server even on this machine.
+_SERVED = re.compile(
+    r":(?:9200|9300|8001|8444|7700|8500|2379|8200|9090|9093|15672|6333|8108|5984|8086|3100|4646|7474|8983|2375|2376|10250|6443|9870|8529|8080/api/v1/namespaces)\b"
+)
+
+
+def _own(url: str, host: str) -> bool:
+    """True for a development server on this machine."""
+    return bool(re.match(r"(?:localhost|127\.\d+\.\d+\.\d+|::1)\Z", host)) and not _SERVED.search(url)
+
+
 def _request(run: Run, url: Text, method: str, taint: int, *, data: bool) -> Text | None:
     if url.startswith("file://"):
         return run.read(url)
@@ -134,11 +155,17 @@ def _request(run: Run, url: Text, method: str, taint: int, *, data: bool) -> Tex
     how = "delete" if method == "DELETE" else "write" if data or method in ("POST", "PUT", "PATCH") else "read"
     run.emit(Net(host=shown(host), how=how, sends=sends(taint, data=data), url=shown(url), words=run.words))
     path = url.partition("://")[2].partition("/")[2] or url.partition("/")[2]
-    if method == "DELETE" or (
-        method == "POST"
-        and re.search(
-            r"_delete_by_query|(?:^|[/_.-])(?:delete|purge|destroy|flushall|truncate|drop|_?shutdown|_?close)(?:[/_?.-]|$)|doDelete",
-            path,
+    if (data or method in ("POST", "PUT", "PATCH")) and SINKS.search(host + "/" + path):
+        run.emit(Infra(service="http", verb="message", detail=f"{method} {shown(url)}"[:120], words=run.words))
+    if (
+        (method in ("PUT", "POST", "PATCH") and _ADMIN.search(path))
+        or (method == "DELETE" and not _own(url, host))
+        or (
+            method == "POST"
+            and re.search(
+                r"_delete_by_query|(?:^|[/_.-])(?:delete|purge|destroy|flushall|truncate|drop|_?shutdown|_?close)(?:[/_?.-]|$)|doDelete",
+                path,
+            )
         )
     ):
         run.emit(Infra(service="http", verb="destroy", detail=f"{method} {shown(url)}"[:120], words=run.words))
@@ -169,11 +196,13 @@ def wget(run: Run) -> Text | None:
     for url in found.operands:
         _request(run, url, method, taint, data=data)
     out = Text(HOLE, NETWORK)
+    if run.name in ("lynx", "links", "w3m", "elinks", "fetch", "lwp-request"):
+        return out
     target = found.value("-O", "--output-document") if run.name.startswith("wget") else found.value("-o")
     if target is not None and target != "-":
         run.write(target, out)
         return Text("")
-    if target == "-" or run.name in ("lynx", "links", "w3m", "elinks"):
+    if target == "-":
         return out
     if found.has("--spider"):
         return Text(HOLE)
@@ -196,7 +225,7 @@ def http(run: Run) -> Text | None:
         method, words = words[0], words[1:]
     taint, data = run.stdin.taint if run.stdin is not None else 0, len(words) > 1
     for item in words[1:]:
-        match = re.match(r"[^=@:]+(?:=|:=)?@(.+)", item)
+        match = re.match(r"[^=@:]*(?:=|:=)?@(.+)", item)
         if match:
             taint |= run.read(match.group(1)).taint | LOCAL
         taint |= item.taint & SECRET
@@ -275,6 +304,10 @@ def socat(run: Run) -> Text | None:
         if code:
             run.shell(Text(code), "socat")
     taint = run.stdin.taint if run.stdin is not None else 0
+    if run.stdin is not None and re.search(
+        r"\b(?:shutdown|disable|del|clear|set server|set map|drop|flush)\b", run.stdin
+    ):
+        run.emit(Infra(service="socat", verb="destroy", detail=shown(run.stdin)[:80], words=run.words))
     for word in ends:
         match = re.match(r"(?i)(?:pipe|file|open|gopen|create):([^,]+)", word)
         if match:

@@ -75,6 +75,11 @@ def manager(run: Run) -> Text | None:
         run.name == "npm" and verb == "set"
     ):
         _config(run, names)
+    if run.name in ("npm", "pnpm", "yarn", "bun") and verb == "pkg" and names[:1] == ["set"]:
+        for word in names[1:]:
+            name, _, code = word.partition("=")
+            if re.match(r"scripts[.\[]", name) and code:
+                run.shell(Text(code.strip("'\""), word.taint), "package.json scripts")
     for value in found.all("--config", "-c") if run.name == "npm" else []:
         _config(run, [value])
     _verb(run, verb, names, args)

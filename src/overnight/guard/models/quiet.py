@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from overnight.guard.machine import Run, model
 from overnight.guard.text import HOLE, LOCAL, STAR, Text
 
-_SAFE = frozenset({"--help", "--version"})
+#: Processes that are not the agent's to end: looking them up is fine, ending what was found is not.
+_SUPERVISORS = re.compile(r"overnight|claude|warden|sshd|systemd|dockerd|\$PPID")
 
 
 @model("ls", "dir", "vdir", "exa", "eza", "lsd", "tree", "stat", "du", "df", "file", "realpath", "readlink", "locate", "lsattr",
@@ -22,7 +25,7 @@ def listing(run: Run) -> Text | None:
 
 
 @model("date", "uname", "hostname", "whoami", "id", "groups", "nproc", "arch", "uptime", "tty", "logname", "hostnamectl", "sw_vers",
-       "getconf", "seq", "uuidgen", "cal", "sleep", "usleep", "mktemp", "factor", "expr", "bc", "dc", "basename", "tput", "stty", "clear",
+       "getconf", "seq", "uuidgen", "cal", "sleep", "usleep", "mktemp", "factor", "expr", "bc", "basename", "tput", "stty", "clear",
        "reset", "yes", "lscpu", "lsusb", "lspci", "free", "vmstat", "iostat", "who", "w", "last", "users", "locale", "timedatectl",
        "ps", "top", "htop", "btop", "pgrep", "pstree", "lsof", "fuser", "pidof", "ss", "netstat", "man", "info", "whatis", "apropos",
        "tldr", "help", "say", "cowsay", "figlet", "banner", "neofetch", "numfmt", "getent", "journalctl", "dmesg", "printlocale",
@@ -34,6 +37,8 @@ def quiet(run: Run) -> Text | None:
     if run.name == "basename" and run.args:
         word = run.args[-1] if len(run.args) == 1 else run.args[0]
         return Text(word.rpartition("/")[2] if HOLE not in word and not word.startswith("-") else STAR, word.taint)
+    if run.name in ("pgrep", "pidof", "ps", "lsof", "fuser") and any(_SUPERVISORS.search(word) for word in run.args):
+        run.m.hunts = True
     if run.name == "mktemp":
         return Text(f"{run.m.bounds.tmp[0] if run.m.bounds.tmp else '/tmp'}/tmp.{run.m.number()}")  # noqa: S108
     if run.name in ("man", "whatis"):

@@ -34,6 +34,8 @@ _COMMON = (
     "-j",
     "-N",
 )
+#: Scripts that a jq program puts into a package.json.
+_SCRIPTS = re.compile(r"\.scripts(?:\.\w+|\[[^]]*\])+\s*=\s*\"([^\"]*)\"")
 _VALUED: dict[str, tuple[str, ...]] = {
     "cat": (), "tac": (), "nl": (), "head": ("-n", "-c", "--lines", "--bytes"), "tail": ("-n", "-c", "--lines", "--bytes", "--pid", "-s"),
     "wc": ("--files0-from",), "less": ("-p", "-P", "-x", "-o", "-O", "-k", "-t"), "more": ("-n", "--lines"), "cut": ("-f", "-d", "-c", "-b"),
@@ -59,6 +61,8 @@ def reader(run: Run) -> Text | None:
         return Text(HOLE)
     names = found.operands
     if run.name in ("jq", "yq", "gojq", "xq", "mlr") and not found.has("-f", "--from-file"):
+        for code in _SCRIPTS.findall(" ".join(names[:2])):
+            run.shell(Text(code), "package.json scripts")
         names = names[2:] if names[:1] and names[0] in ("eval", "eval-all", "e", "ea") else names[1:]
     if run.name == "fzf":
         return _fzf(run)

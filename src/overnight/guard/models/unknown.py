@@ -53,13 +53,93 @@ def unknown(run: Run) -> Text | None:
         run.emit(Infra(service="sql", verb="destroy", detail=" ".join(run.words[:4]), words=run.words))
     elif destructive(run.args):
         run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.words[1:4]), words=run.words))
+    _hands_on(run)
     if re.search(r"stratum\+(?:tcp|ssl)://", " ".join(run.args)):
         run.emit(Exec(program=run.name, kind="miner", words=run.words))
-    if not re.match(r"[\w@./+:,~%^{}\[\]-]+\Z", head):
+    if not re.match(r"[\w@./+:,~%^{}\[\]#-]+\Z", head):
         run.emit(Unverifiable(why="this is no program's name", words=run.words))
     run.emit(Exec(program=run.name, kind="unknown-program", taint=run.taint, words=run.words))
     touched(run, run.args)
     return Text(HOLE, run.taint | LOCAL)
+
+
+#: Options of programs that nobody knows which hold code for somebody else.
+_CODE = frozenset(
+    {
+        "-c",
+        "-e",
+        "-eval",
+        "--eval",
+        "--exec",
+        "--execute",
+        "-exec",
+        "--command",
+        "--cmd",
+        "--run",
+        "--script-string",
+        "--shell-command",
+        "--hook",
+        "--on-change",
+        "--pre",
+        "--post",
+    }
+)
+
+
+def _hands_on(run: Run) -> None:
+    """A program that may be a wrapper, or an interpreter: what it seems to be given to run is looked at."""
+    from overnight.guard.unwrap.scripts import source_effects
+
+    args = run.args
+    for place, word in enumerate(args[:40]):
+        rest = args[place:]
+        if _INNER.match(word) and _dangerous(rest):
+            run.exec(rest)
+            return
+        name, equals, value = word.partition("=")
+        code = (
+            Text(value, word.taint)
+            if equals and name in _CODE
+            else rest[1]
+            if word in _CODE and len(rest) > 1
+            else None
+        )
+        if code is not None and re.search(r"[\s(]", code) and not code.startswith("-"):
+            source_effects(run, code, "other")
+            _as_shell(run, code)
+
+
+#: Programs that are never meant as a word for something else when such words follow them.
+_INNER = re.compile(
+    r"(?:/usr)?(?:/s?bin/)?(?:rm|shred|dd|mkfs(?:\.\w+)?|sh|bash|zsh|dash|git|chmod|chown|curl|wget|sudo|python3?|node|perl|ruby)\Z"
+)
+
+
+def _dangerous(words: list[Text]) -> bool:
+    """True when the words after the program's name are the kind that it takes."""
+    after = words[1:4]
+    if not after:
+        return False
+    return (
+        after[0].startswith("-")
+        or any("/" in word or word.startswith(("~", "of=", "if=")) for word in after)
+        or words[0].endswith("git")
+    )
+
+
+def _as_shell(run: Run, code: Text) -> None:
+    from overnight.guard.machine import MODELS
+    from overnight.guard.parser import parse
+    from overnight.guard.scanner import SyntaxProblem
+
+    first = code.split()[0] if code.split() else ""
+    if first.rpartition("/")[2] not in MODELS or HOLE in first:
+        return
+    try:
+        parse(code)
+    except SyntaxProblem:
+        return
+    run.shell(code, run.name)
 
 
 def _script(run: Run, path: str, text: Text) -> Text:
@@ -83,10 +163,17 @@ def destructive(args: list[Text], most: int = 4) -> bool:
 
 
 def _sql(run: Run) -> bool:
+    if run.argv[0] in ("FLUSHALL", "FLUSHDB"):
+        return True
+    if run.argv[0] == "GRANT" and run.args[:1] == ["ALL"]:
+        return True
     return (
         bool(_SQL.match(run.argv[0]))
         and bool(run.args)
-        and (run.args[0].lower() in _SQL_NEXT or (run.name.lower() == "truncate" and run.argv[-1].endswith(";")))
+        and (
+            run.args[0].lower() in _SQL_NEXT
+            or (run.name.lower() == "truncate" and any(word.endswith(";") for word in run.argv))
+        )
     )
 
 

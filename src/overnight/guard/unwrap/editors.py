@@ -55,7 +55,9 @@ def editor(run: Run) -> Text | None:
             "-f",
             "-e",
         ) and place < len(args):
-            if word in ("-e", "-f") and run.name not in ("emacs", "kak"):
+            if (word in ("-e", "-f") and run.name not in ("emacs", "kak")) or (
+                word == "-s" and run.name in ("ed", "ex")
+            ):
                 continue
             command(run, args[place])
             place += 1

@@ -57,7 +57,8 @@ def interpreter(run: Run) -> Text | None:
     language = _language(run.name)
     analyse: Analyse = python_effects if language == "python" else source_effects
     codes, valued, modules = _WAYS[language]
-    args = _separated(run.args, codes, language)
+    args = [word for word in run.args if run.name != "py" or not re.fullmatch(r"-[23](?:\.\d+)?", word)]
+    args = _separated(args, codes, language)
     found = options(args, valued=(*codes, *valued, *modules), leading=True)
     _preloads(run, found.all("-r", "--require", "--import", "-l") if language == "node" else [])
     if found.has("--version", "--help", "-V", "-v") and not found.has(*codes) and not found.operands:
@@ -175,19 +176,68 @@ def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
     "ocaml",
     "jshell",
     "erl",
+    "ghc",
+    "ghci",
+    "m4",
+    "gnuplot",
+    "octave",
+    "maxima",
+    "gp",
+    "sage",
+    "scilab",
+    "janet",
+    "fennel",
+    "hy",
+    "csi",
+    "gsi",
+    "chibi-scheme",
+    "mit-scheme",
+    "clisp",
+    "ecl",
+    "ammonite",
+    "amm",
+    "groovysh",
+    "kotlinc",
+    "scala-cli",
+    "jython",
+    "irb",
+    "pry",
+    "psysh",
+    "iex",
+    "polyglot",
+    "picolisp",
+    "pure",
+    "dash-lang",
+    "xonsh",
+    "dc",
+    "gawk-shell",
 )
 def other_language(run: Run) -> Text | None:
     """Languages that are read by their literals alone."""
-    found = options(run.args, valued=("-e", "-E", "--eval", "-c", "--command", "-g"), leading=True)
-    for code in found.all("-e", "-E", "--eval", "-c", "--command", "-g"):
+    codes = ("-e", "-E", "--eval", "-eval", "-c", "--command", "-g", "--execute", "--expr", "-x")
+    found = options(run.args, valued=codes, leading=True, single_dash=run.name in ("erl", "sbcl"))
+    for code in found.all(*codes):
         source_effects(run, code, "other")
+        _bare_code(run, code)
+    found.operands = [word for word in found.operands if word != "-"]
     if not found.operands and run.stdin is not None:
+        _bare_code(run, run.stdin)
         _analysed(
             run, Text(re.sub(r"(?m)\bexec\s+(.*)$", r"'\1'", run.stdin), run.stdin.taint), "other", source_effects
         )
     if found.operands:
         run.read(found.operands[0])
     return Text(HOLE, run.taint)
+
+
+def _bare_code(run: Run, code: Text) -> None:
+    """Shell code in a language that is half a shell: `!rm x` in dc, `rm x` in xonsh, m4's `syscmd(...)`."""
+    for line in code.split("\n"):
+        found = re.search(r"^\s*!\s*(.+)|\be?syscmd\(`?([^')]+)", line)
+        if found:
+            run.shell(Text(found.group(1) or found.group(2), code.taint), run.name)
+        elif run.name == "xonsh":
+            run.shell(Text(line, code.taint), run.name)
 
 
 @model("deno", "bun")
@@ -203,9 +253,11 @@ def javascript_runtime(run: Run) -> Text | None:
     found = options(args, valued=("-e", "--eval", "-p", "--print"), leading=True)
     for code in found.all("-e", "--eval", "-p", "--print"):
         source_effects(run, code, "node")
-    if found.operands[:1] == ["-"] and run.stdin is not None:
+    if "-" in found.operands and run.stdin is not None:
         _analysed(run, run.stdin, "node", source_effects)
     verb = found.operands[0] if found.operands else ""
+    if run.name == "bun" and verb == "exec":
+        return run.shell(Text(" ".join(found.operands[1:])), "bun exec")
     if any("://" in word for word in found.operands[:2]):
         run.opaque("tainted", NETWORK)
     if run.name == "bun" and verb in (

@@ -8,7 +8,7 @@ import binascii
 import codecs
 import posixpath
 
-from overnight.guard.effects import Net
+from overnight.guard.effects import Kill, Net
 from overnight.guard.machine import Run
 from overnight.guard.text import DECODED, HOLE, LOCAL, SECRET, Text
 from overnight.guard.unwrap.scripts import source_effects
@@ -63,6 +63,8 @@ class _Reader(ast.NodeVisitor):
         self.source = source
         self.names: dict[str, Value] = {}
         self.modules: dict[str, str] = {}
+        #: Names of open files -> path.
+        self.handles: dict[str, str | None] = {}
         self.secret = False
         self.read_file = False
 
@@ -225,6 +227,7 @@ class _Reader(ast.NodeVisitor):
         value = self.value(node.value)
         for target in node.targets:
             if isinstance(target, ast.Name):
+                self.handles[target.id] = self._opened(node.value)
                 self.names[target.id] = value
                 dotted = self.name(node.value)
                 if value is None and dotted:
@@ -258,12 +261,49 @@ class _Reader(ast.NodeVisitor):
             or (receiver is not None and tail not in ("replace", "copy"))
         ):
             self._write(receiver, args, tail)
+        elif (
+            tail == "write"
+            and isinstance(node.func, ast.Attribute)
+            and (path := self._opened(node.func.value)) is not None
+        ):
+            self.run.write(path, Text(_text(first)) if first is not None else None)
         elif tail in _READS and receiver is not None:
             self._read(receiver)
         elif tail in _NET or name.startswith(("socket.", "http.client.", "ftplib.", "smtplib.")):
             self._net(name, first, node)
+        elif name.startswith(("ctypes.CDLL", "ctypes.PyDLL", "ctypes.cdll", "cffi.")) or (
+            tail == "system" and not name.startswith(("platform", "os."))
+        ):
+            self._native(first)
+        elif name in ("os.kill", "os.killpg", "signal.pidfd_send_signal"):
+            pid = ast.unparse(node.args[0]) if node.args else ""
+            target = "all" if pid == "-1" else "init" if pid == "1" else "supervisor" if "getppid" in pid else pid[:40]
+            self.run.emit(Kill(target=target, words=self.run.words))
         elif name == "pty.spawn":
             self._process(name, args, node)
+
+    def _native(self, first: Value) -> None:
+        """Calls into shared objects; `system` in one is a shell."""
+        if first is not None and " " in _text(first):
+            self.run.shell(Text(_text(first)), "python")
+        elif first is not None:
+            self.run.opaque("opaque")
+
+    def visit_With(self, node: ast.With) -> None:
+        """`with open(path, "w") as handle`: the name stands for the file."""
+        for item in node.items:
+            if isinstance(item.optional_vars, ast.Name):
+                self.handles[item.optional_vars.id] = self._opened(item.context_expr)
+        self.generic_visit(node)
+
+    def _opened(self, node: ast.AST) -> str | None:
+        """The path of what `open(...)` gives, or of the name that holds it."""
+        if isinstance(node, ast.Name):
+            return self.handles.get(node.id)
+        if isinstance(node, ast.Call) and self.name(node.func) in ("open", "io.open") and node.args:
+            path = self.value(node.args[0])
+            return None if path is None else self._at_home(path)
+        return None
 
     def _code(self, node: ast.Call, first: Value) -> None:
         source = ast.unparse(node.args[0]) if node.args else ""

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 
-from overnight.guard.effects import Net
+from overnight.guard.effects import Kill, Net
 from overnight.guard.machine import Run
 from overnight.guard.parser import parse
 from overnight.guard.scanner import SyntaxProblem, ansi_c
@@ -21,15 +21,18 @@ _LITERAL = re.compile(_STRING, re.DOTALL)
 _RUN = re.compile(
     r"\b(?:system|exec|execSync|execFile|execFileSync|spawn|spawnSync|popen|popen[234]|shell_exec|passthru|proc_open|pcntl_exec"
     r"|os\.execute|io\.popen|capture[23e]*|sh|Deno\.Command|Bun\.spawn|ShellExecute|start-process|pty\.spawn"
-    r"|fork_exec|posix_spawn|system2|%x|qx|Kernel\.system|Kernel\.exec)\b[\s!]*(?:\(\s*)?(.*)",
+    r"|os:cmd|execShellCmd|Sys\.command|callCommand|runCommand|readProcess|fork_exec|posix_spawn|system2|%x|qx|Kernel\.system|Kernel\.exec)\b[\s!]*(?:\(\s*)?(.*)",
     re.DOTALL,
 )
 _DELETE = re.compile(
     r"\b(?:unlink|unlinkSync|rmSync|rmdirSync|rmdir|rm_rf|rm_r|rm_f|remove_tree|rmtree|remove_entry_secure|remove_dir"
-    r"|File\.delete|Dir\.rmdir|os\.remove|Deno\.remove|Deno\.removeSync|fs\.rm|remove-item|ri|rimraf|del|rm|truncate)\b",
+    r"|File\.delete|Dir\.rmdir|os\.remove|Deno\.remove|Deno\.removeSync|fs\.rm|deleteDir|deleteRecursively|deleteIfExists|deltree|delete-directory|delete-file|remove-item|ri|rimraf|del|rm|truncate)\b",
     re.IGNORECASE,
 )
-_TREE = re.compile(r"rm_rf|rm_r\b|remove_tree|rmtree|recursive|remove_entry|rimraf|-r\b|-recurse", re.IGNORECASE)
+_TREE = re.compile(
+    r"rm_rf|rm_r\b|remove_tree|rmtree|recursive|remove_entry|rimraf|deleteDir|deleteRecursively|-r\b|-recurse",
+    re.IGNORECASE,
+)
 _WRITE = re.compile(
     r"\b(?:writeFile|writeFileSync|appendFile|appendFileSync|createWriteStream|file_put_contents|File\.write|IO\.write|fwrite"
     r"|chmod|chmodSync|openSync|chown|chownSync|rename|renameSync|copyFile|copyFileSync|cp|cpSync|symlink|symlinkSync|link|linkSync"
@@ -127,6 +130,11 @@ def source_effects(run: Run, source: Text, language: str) -> None:
         run.unverifiable(f"the {language} code is longer than can be checked")
         return
     run.m.parsing(source)
+    if language in ("node", "ruby", "php"):
+        from overnight.guard.unwrap.trees import tree_effects
+
+        typed = language == "node" and run.name in ("tsx", "ts-node", "deno", "bun")
+        tree_effects(run, source, "typescript" if typed else language)
     text = folded(source, run.m.bounds.home)
     texts = literals(text)
     for quoted in re.findall(r"`([^`]*)`", text) + [part for pair in _COMMANDS.findall(text) for part in pair if part]:
@@ -135,6 +143,10 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     for statement in _statements(text) if language != "powershell" else [text]:
         _statement(run, statement, language)
     if language == "perl":
+        for mode, name in re.findall(r"[\"']\s*(\+?[<>]{1,2})\s*([^\"'|&<>]+)[\"']", text):
+            (run.read if mode == "<" else run.write)(_home(run, name.strip()))
+        if re.search(r"\bkill\b\s*\(?\s*['\"\w-]+\s*(?:,|=>)\s*(?:-1|1)\b", text):
+            run.emit(Kill(target="all", words=run.words))
         for name in texts:
             if name.startswith("|") or name.rstrip().endswith("|"):
                 run.shell(Text(name.strip("| ")), language, stdin=Text(HOLE))

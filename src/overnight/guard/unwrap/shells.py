@@ -27,6 +27,20 @@ _VALUED = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
     "rksh",
     "elvish",
     "nu",
+    "oksh",
+    "posh",
+    "osh",
+    "ysh",
+    "bosh",
+    "pdksh",
+    "lksh",
+    "sash",
+    "es",
+    "rc",
+    "murex",
+    "ion",
+    "oil",
+    "hush",
 )
 def shell(run: Run) -> Text | None:
     """Find the code that the shell will run and run it."""
@@ -146,8 +160,13 @@ def powershell(run: Run) -> Text | None:
         ):
             run.opaque("obfuscated", DECODED)
         if word in ("-c", "-command") and place + 1 < len(args):
-            source_effects(run, Text(" ".join(run.args[place + 1 :])), "powershell")
-            run.shell(Text(" ".join(run.args[place + 1 :])), "powershell")
+            code = " ".join(run.args[place + 1 :])
+            source_effects(run, Text(code), "powershell")
+            run.shell(Text(re.sub(r"\\", "/", code)), "powershell")
+            if re.search(r"(?i)\b(?:rm|ri|rmdir|rd|del|erase|remove-item)\b[^|;]*\s-r", code) and re.search(
+                r"[A-Za-z]:[\\/]|\$env:|~|\$home", code, re.IGNORECASE
+            ):
+                run.delete(HOLE, recursive=True, how="powershell")
     return Text(HOLE)
 
 
