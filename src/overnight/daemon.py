@@ -33,7 +33,7 @@ from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.missions.hold import HoldReason
 from overnight.ports import House
-from overnight.wiring import house_for
+from overnight.wiring import house_for, purse_for
 
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
 JOURNAL_RETRY_S = 5.0
@@ -85,6 +85,7 @@ async def _drive(
     try:
         journal.tell("daemon.up", version=__version__, pid=os.getpid())
         shutil.rmtree(journal.home / "scratch", ignore_errors=True)
+        house = msgspec.structs.replace(house, purse=purse_for(journal, settings))
         life = Life(journal, house, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
         await life.run(ready, settings.keep.days * DAY_S)
     except (sqlite3.Error, StateNotWritable) as error:

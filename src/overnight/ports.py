@@ -14,7 +14,10 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from overnight.guard.verdict import Call, Verdict
+from overnight.judge.budget import Sum
 from overnight.judge.routing import Routing
+from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.money import Budget, Grant
 from overnight.missions.policy import BoxLevel, Check, Policy
 from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
@@ -148,6 +151,39 @@ class Lander(Protocol):
         ...
 
 
+class Purse(Protocol):
+    """Gives runs what they may spend, and takes what they spent."""
+
+    async def grant(self, task: Task, run: str, agent: str, budget: Budget, /) -> Grant:
+        """Set aside what a run may spend; asked again, the same. budget: the repo's own limits.
+
+        Raises Held(allowance-spent) when a limit leaves too little.
+        """
+        ...
+
+    async def settle(self, run: str, outcome: RunOutcome, /) -> Sum:
+        """Take what a run used and give back the rest, once; returns what it takes."""
+        ...
+
+    async def release(self, task: Task, /) -> int:
+        """Settle every run of a task that was given something and did not say its end; how many."""
+        ...
+
+
+class NoPurse:
+    """There is no ledger here: nothing is given."""
+
+    async def grant(self, task: Task, /, *_: object) -> Grant:
+        why, how = "there is no ledger of what was spent", f"`overnight resume {task.id}` where there is one"
+        raise Held(Hold(reason=HoldReason.ALLOWANCE_SPENT, why=why, releases_on=how))
+
+    async def settle(self, *_: object) -> Sum:
+        return Sum()
+
+    async def release(self, *_: object) -> int:
+        return 0
+
+
 class House(Struct, frozen=True):
     """The ports that a task's flow talks through, chosen in `wiring`."""
 
@@ -157,6 +193,7 @@ class House(Struct, frozen=True):
     lander: Lander
     #: Which models do what on this machine.
     routing: Routing = Routing()
+    purse: Purse = NoPurse()
 
 
 # -- boxes --------------------------------------------------------------------------------------------------
@@ -273,19 +310,32 @@ class Box(Protocol):
 class Route(Struct, frozen=True, kw_only=True):
     """How the agent reaches its model, and who pays."""
 
-    #: gateway: an API key that stays in the warden. direct: the CLI's own login, through the egress proxy to
-    #: the vendor's hosts only. none: the agent needs no model.
+    #: gateway: an API key that stays in the warden, billed by use. direct: the CLI's own login, through the egress
+    #: proxy to the vendor's hosts only. local: a model server of one's own, which nobody bills. none: the agent needs
+    #: no model.
     kind: str
-    #: gateway: the model API's base URL.
+    #: gateway, local: what the agent speaks: anthropic, openai or gemini.
+    protocol: str = "anthropic"
+    #: gateway, local: the model API's base URL.
     upstream: str = ""
     #: gateway: the header that carries the key (`x-api-key`), and the environment variable of the warden
-    #: that holds it.
+    #: that holds it. local: the same, or empty where the server wants no key.
     key_header: str = ""
     key_variable: str = ""
-    #: gateway: (method, path regex) pairs that may pass.
+    #: gateway, local: (method, path regex) pairs that may pass.
     allowed: tuple[tuple[str, str], ...] = ()
     #: direct: hosts that the egress proxy lets through.
     hosts: tuple[str, ...] = ()
+
+    @property
+    def paid(self) -> bool:
+        """Billed by use."""
+        return self.kind == "gateway"
+
+    @property
+    def proxied(self) -> bool:
+        """Through the gateway, whoever pays."""
+        return self.kind in ("gateway", "local")
 
 
 class Ports(Struct, frozen=True, kw_only=True):
@@ -344,7 +394,7 @@ class AgentEvent(Struct, frozen=True, kw_only=True):
     session: str = ""
     #: Counts as a turn of the model.
     turn: bool = False
-    #: Of a turn: tokens that it took, as far as the agent says by then.
+    #: Tokens that an answer of the model took, as far as the agent says by then; with its first event only.
     tokens: int = 0
 
 
@@ -355,6 +405,10 @@ class Agent(Protocol):
 
     def launch(self, spec: RunSpec, place: Place) -> Launch:
         """Raises AgentUnavailable when the CLI is missing or can't be used."""
+        ...
+
+    def route(self) -> Route:
+        """How it would reach its model now, and who pays. Raises AgentUnavailable where there is no login."""
         ...
 
     def read(self, line: bytes) -> Sequence[AgentEvent]:

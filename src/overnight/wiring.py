@@ -19,9 +19,11 @@ from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.settings import inside_path, tool_folders
 from overnight.config import Settings, bound, read_policy, read_settings
-from overnight.durable.journal import Observer
+from overnight.durable.identity import boot_id
+from overnight.durable.journal import Journal, Observer
+from overnight.durable.purse import LedgerPurse
 from overnight.errors import NotARepository, OvernightError
-from overnight.fleet.local import LocalFleet
+from overnight.fleet.local import LocalFleet, read_identity, read_outcome
 from overnight.flows.discreet import discreet
 from overnight.guard.asking import question
 from overnight.guard.decide import Assessment, assess
@@ -36,11 +38,14 @@ from overnight.landing.git import Git
 from overnight.landing.queue import LocalLander
 from overnight.landing.repository import find_git_dir
 from overnight.landing.worktree import LocalWorkshop
+from overnight.missions.money import Bill
+from overnight.missions.places import run_dir
 from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Repo, Task
 from overnight.ports import Agent, Box, House
+from overnight.warden.bill import read_bill
 from overnight.warden.egress import Egress
 from overnight.warden.hooks import gist
 from overnight.warden.http import serve
@@ -85,6 +90,29 @@ def house_for(
     return discreet(house, Redactor(known_secrets(environ), settings.redact.patterns))
 
 
+def purse_for(journal: Journal, settings: Settings, environ: Mapping[str, str] = os.environ) -> LedgerPurse:
+    """The purse over a journal. environ: the wardens'."""
+    home = journal.home
+
+    def paid(name: str) -> bool:
+        try:
+            return choose_agent(name, settings.agents, environ).route().paid
+        except OvernightError:  # it can't start, or only once something has changed
+            return True
+
+    def bill_of(run: str, outcome: RunOutcome | None) -> Bill | None:
+        folder = Path(run_dir(str(home), run))
+        outcome = outcome or read_outcome(folder)
+        if outcome is not None and outcome.bill is not None:
+            return outcome.bill
+        warden = read_identity(folder)
+        if warden is not None and warden.boot != boot_id():
+            return None  # the machine went down over it: what it wrote last may not have reached the disk
+        return read_bill(folder)
+
+    return LedgerPurse(journal, settings.budget, paid, bill_of)
+
+
 async def door(sock: socket.socket, hosts: tuple[str, ...]) -> Callable[[], Awaitable[None]]:
     """A way out of a check's box, to these hosts only. What it refuses shows in the check's own output."""
     server = await serve(sock, Egress(hosts, lambda _event: None).handle)
@@ -118,6 +146,7 @@ async def keep(
             secrets=settings.redact.patterns,
             tools=tool_folders(settings.box),
             path=inside_path(settings.box),
+            prices=settings.prices,
         )
     except OvernightError as error:
         launch = FailureClass.LAUNCH

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from overnight.agents.claude_outcome import classify
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec, Usage
+from overnight.missions.tokens import Tokens
 
 from .claude_cases import CAPTURED, CASES, Capture, Case
 from .stage import SPEC
@@ -39,7 +42,10 @@ def test_a_success_is_told_in_full() -> None:
     assert found.said == "All done."
     assert found.turns == 2
     assert found.session == "c79bf8c9-206c-54b6-8cc3-16c494bf2765"
-    assert found.usage == Usage(input_tokens=3000, output_tokens=100, cost_usd=0.01212)
+    (use,) = found.usage.models
+    assert (use.model, use.cost) == ("claude-opus-5-5", Decimal("0.01212"))
+    assert use.tokens == Tokens(input=2000, output=100, cache_read=600, cache_write=400)
+    assert found.usage == Usage(input_tokens=3000, output_tokens=100, cost_usd=0.01212, models=(use,))
 
 
 def test_without_a_result_use_is_unknown() -> None:
@@ -106,7 +112,9 @@ def test_the_last_result_counts() -> None:
     assert _with("success", good, bad, code=1).failure is FailureClass.VENDOR
     both = _with("success", bad, good)
     assert both.end is End.COMPLETED
-    assert _with("success", good, good).usage == Usage(input_tokens=6000, output_tokens=200, cost_usd=0.02424)
+    twice = _with("success", good, good).usage
+    assert (twice.input_tokens, twice.output_tokens, twice.cost_usd) == (6000, 200, 0.02424)
+    assert [use.cost for use in twice.models] == [Decimal("0.02424")]
 
 
 def test_a_resumed_sessions_totals_are_not_this_runs() -> None:

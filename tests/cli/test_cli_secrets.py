@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from cli_stage import Desktop, git, make_repo
+from msgspec.structs import replace
 
 from overnight.config import read_settings
 from overnight.durable.engine import Engine
@@ -14,7 +15,7 @@ from overnight.durable.journal import Journal
 from overnight.durable.pools import Pool
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
-from overnight.wiring import house_for
+from overnight.wiring import house_for, purse_for
 
 TAIL = "a1B2c3D4e5F6" * 3
 SECRET = f"ghp_{TAIL}"
@@ -48,6 +49,7 @@ async def work(desktop: Desktop) -> None:
     settings = read_settings(desktop.env)
     journal = Journal(desktop.home)
     house = house_for(settings, desktop.home, environ=desktop.env)
+    house = replace(house, purse=purse_for(journal, settings, desktop.env))
     engine = Engine(journal, {"task": lambda t: carry_out(t, house)}, {WORK: Pool(total=1), LANDING: Pool(per_key=1)})
     driving = asyncio.create_task(engine.run())
     try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from overnight.boxes.child import readable
 from overnight.boxes.none import Unconfined
 from overnight.fleet.local import LocalFleet
 from overnight.guard.verdict import Call, Decision, Verdict
+from overnight.missions.money import Allowance
 from overnight.missions.policy import BoxLevel, BoxPolicy, Limits
 from overnight.missions.run import RunSpec
 from overnight.ports import Agent
@@ -30,6 +32,8 @@ T = TypeVar("T")
 #: Seconds after which something that must happen did not.
 PATIENCE = 60.0
 KEY = "sk-real-0123456789"
+#: More than any scripted run uses, by its model's list prices.
+PLENTY = Allowance(usd=Decimal(1000))
 WARDEN = (sys.executable, "-P", "-m", "overnight.warden_process")
 #: Stays until it is ended, and ignores being asked.
 STUBBORN = "trap '' TERM; exec 9>bell; echo up >&9; while :; do sleep 60; done"
@@ -123,7 +127,7 @@ class Scene:
         """Keeps one run of a shell script, in this process. more: limits, or arguments of the keeper."""
         folder = self.root / "run"
         folder.mkdir(exist_ok=True)
-        spec = self.spec(limits=more.pop("limits", Limits()))
+        spec = more.pop("spec", None) or self.spec(limits=more.pop("limits", Limits()))
         made = more.pop("made", None) or (Bubblewrap() if box == "bubblewrap" else Unconfined())
 
         def audit(version: str, level: str, without: Callable[[str], str]) -> RunAudit:
@@ -152,7 +156,13 @@ class Scene:
         return LocalFleet(self.home, command, self.environ(), **more)
 
     def spec(self, **more: Any) -> RunSpec:
-        own: dict[str, Any] = {"agent": "command", "prompt": "Do.", "limits": Limits(), "id": "t1.1.1"} | more
+        own: dict[str, Any] = {
+            "agent": "command",
+            "prompt": "Do.",
+            "limits": Limits(),
+            "id": "t1.1.1",
+            "allowance": PLENTY,
+        } | more
         return RunSpec(
             task="t1", worktree=str(self.work), git_dir=str(self.git), objects=str(self.objects), start="0" * 40,
             box=BoxPolicy(minimum=BoxLevel.NONE), **own,

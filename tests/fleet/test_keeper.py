@@ -58,7 +58,7 @@ class Asking(CommandAgent):
         given = super().launch(spec, place)
         route = Route(
             kind="gateway", upstream=f"http://127.0.0.1:{self._upstream}", key_header="x-api-key", key_variable="KEY",
-            allowed=(("GET", "/m"),),
+            allowed=(("GET", "/v1/models"),),
         )  # fmt: skip
         argv = (*given.argv, "agent", str(place.ports.model), place.token)
         return Launch(argv=argv, env=given.env, route=route, hooked=False)
@@ -300,7 +300,7 @@ def test_an_agent_without_hooks_is_not_counted_as_quiet(scene: Scene) -> None:
 def test_an_answer_that_comes_is_a_sign_of_life(scene: Scene) -> None:
     """A model that says something now and then keeps a run going that prints nothing; when it stops, so does the run."""
     ask = (
-        "exec 8<>/dev/tcp/127.0.0.1/$1; printf 'GET /m HTTP/1.1\\r\\nhost: m\\r\\nx-api-key: %s\\r\\n\\r\\n' $2 >&8; "
+        "exec 8<>/dev/tcp/127.0.0.1/$1; printf 'GET /v1/models HTTP/1.1\\r\\nhost: m\\r\\nx-api-key: %s\\r\\n\\r\\n' $2 >&8; "
         "exec 9>bell; echo asked >&9; while :; do sleep 60; done"
     )
     said: list[int] = []

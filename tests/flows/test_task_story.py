@@ -27,6 +27,7 @@ from overnight.missions.codec import builtins
 from overnight.missions.question import Question
 from overnight.missions.run import End, FailureClass, RunOutcome
 from overnight.missions.task import Phase, Repo, Task
+from overnight.ports import House
 from overnight.report.story import story
 
 REPO = Repo(name="r", path="/r", target="main")
@@ -97,7 +98,7 @@ class Night:
         journal = Journal(self.home, clock=self.clock, observer=self._point)
         engine = Engine(
             journal,
-            {"task": lambda t: carry_out(t, self.world.house())},
+            {"task": lambda t: carry_out(t, self.house(journal))},
             {WORK: Pool(total=2), LANDING: Pool(per_key=1)},
         )
         desk = Desk(journal, engine.poke)
@@ -116,6 +117,10 @@ class Night:
                 task.cancel()
             await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
             journal.close()
+
+    def house(self, _journal: Journal) -> House:
+        """The ports of one engine's life."""
+        return self.world.house()
 
     def _meddle(self, desk: Desk) -> None:
         self.between(desk, self.points)
@@ -294,7 +299,7 @@ def test_any_interleaving_ends_well(
                 who = ids[n % len(ids)]
                 if verb == "cancel":
                     cancelled.add(who)
-                _meddle(desk, verb, who)
+                meddle(desk, verb, who)
 
         night.between = between
         night.drive()
@@ -317,7 +322,8 @@ def test_any_interleaving_ends_well(
         verify_journal(Path(folder) / "journal.db")
 
 
-def _meddle(desk: Desk, verb: str, who: str) -> None:
+def meddle(desk: Desk, verb: str, who: str) -> None:
+    """What a person may say to a task, at any time."""
     from overnight.errors import BadState
 
     with contextlib.suppress(BadState):

@@ -77,8 +77,12 @@ def test_an_empty_file_is_the_default_policy() -> None:
             "2:1: unknown key `landing` in [box]; it belongs at the top of the file, above any [table]",
         ),
         (
-            '[limits]\nbudget = { task = "5 USD" }',
-            "2:1: unknown key `budget` in [limits]; known there: attempts, wall, silence, turns, call, stall",
+            "[limits]\nbudgets = 5",
+            "2:1: unknown key `budgets` in [limits]; did you mean `budget`?",
+        ),
+        (
+            '[limits]\nbudget = { day = "40 EUR" }',
+            '2:18: `limits.budget.day.usd` must be a sum of money in quotes, such as "5 USD", not "40 EUR"',
         ),
         ("[[box]]", "1:3: `box` must be a table, not a list"),
         ('landing = "squash"', '1:11: `landing` must be one of "branch", "merge", not "squash"'),

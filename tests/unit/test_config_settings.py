@@ -78,7 +78,7 @@ def test_no_rate_is_no_limit() -> None:
         ("[agents.claude]\ntools = []", "2:9: `agents.claude.tools` must be a list with at least 1 item, not []"),
         (
             '[agents.claude]\nroute = "free"',
-            '2:9: `agents.claude.route` must be one of "auto", "direct", "gateway", not "free"',
+            '2:9: `agents.claude.route` must be one of "auto", "direct", "gateway", "local", not "free"',
         ),
         ("[agents.claud]\n", "1:2: unknown key `claud` in [agents]; did you mean `claude`?"),
         (

@@ -183,7 +183,7 @@ def test_headers_of_the_connection_or_of_an_identity_do_not_pass() -> None:
 
     assert wire.run(story()).status == 200
     names = sorted(name for name, _ in model.asked[0].headers)
-    assert names == [b"connection", b"host", b"x-api-key", b"x-passes"]
+    assert names == [b"accept-encoding", b"connection", b"host", b"x-api-key", b"x-passes"]
     assert model.asked[0].values(b"host")[0].startswith(b"127.0.0.1:")
 
 

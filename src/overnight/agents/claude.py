@@ -21,6 +21,7 @@ from overnight.agents.surroundings import extended, surroundings
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.missions.run import RunOutcome, RunSpec
 from overnight.ports import AgentEvent, Launch, Place, Route
+from overnight.usage.protocols import ANTHROPIC
 
 LOGIN_VARIABLE = "CLAUDE_CODE_OAUTH_TOKEN"
 _SETTINGS = "claude-settings.json"
@@ -31,13 +32,6 @@ _HOOK_LIMIT = 60
 _TELLING = ("PostToolUse", "PostToolUseFailure", "Stop")
 #: Hooks whose answer may carry a text for the model.
 _CARRYING = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
-#: What may pass the gateway: (method, regex of the whole path without its query).
-_ALLOWED = (
-    ("POST", r"/v1/messages"),
-    ("POST", r"/v1/messages/count_tokens"),
-    ("GET", r"/v1/models(/[A-Za-z0-9._-]+)?"),
-    ("HEAD", r"/"),
-)
 # Each was measured: without them the CLI talks to other hosts, updates itself, outlives its turn, or hangs.
 _SWITCHES = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -88,8 +82,8 @@ class ClaudeAgent:
         may not set.
         """
         binary = find(self._settings.path, self._environ)
-        route = self._route()
-        gateway = route.kind == "gateway"
+        route = self.route()
+        gateway = route.proxied
         return Launch(
             argv=(binary.path, *_FLAGS, *self._arguments(spec, place)),
             env=self._env(place, gateway),
@@ -142,11 +136,14 @@ class ClaudeAgent:
         known = loose.child(dict(answer), "hookSpecificOutput")
         return {**answer, "hookSpecificOutput": {"hookEventName": name, **known, "additionalContext": text}}
 
-    def _route(self) -> Route:
+    def route(self) -> Route:
+        """The route of the settings; `auto` takes a subscription's token when one is set, else the API key."""
         settings = self._settings
         kind = settings.route
         if kind == "auto":
             kind = "direct" if self._environ.get(LOGIN_VARIABLE) else "gateway"
+        if kind == "local":
+            return Route(kind=kind, upstream=settings.local, allowed=ANTHROPIC.allowed)
         variable = settings.key_variable if kind == "gateway" else LOGIN_VARIABLE
         if not self._environ.get(variable):
             raise self._no_login(variable)
@@ -155,9 +152,9 @@ class ClaudeAgent:
         return Route(
             kind="gateway",
             upstream=settings.upstream,
-            key_header="x-api-key",
+            key_header=ANTHROPIC.key_header,
             key_variable=variable,
-            allowed=_ALLOWED,
+            allowed=ANTHROPIC.allowed,
         )
 
     def _no_login(self, variable: str) -> Exception:
@@ -183,6 +180,7 @@ class ClaudeAgent:
             **surroundings(place),
             **_SWITCHES,
             "CLAUDE_CODE_MAX_RETRIES": str(settings.retries),
+            "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(settings.output_limit),
             "API_TIMEOUT_MS": str(round(settings.answer_limit * 1000)),
             "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": str(round(settings.stall_limit * 1000)),
         }

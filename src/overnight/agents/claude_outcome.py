@@ -6,6 +6,7 @@ result's `subtype` and `is_error`: the verdict takes all of it together, row by 
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -13,10 +14,14 @@ from msgspec import Struct
 from overnight.agents import loose
 from overnight.agents.signals import signalled
 from overnight.agents.words import blocked, one_line, quoted
+from overnight.missions.money import ModelUse
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec, Usage
+from overnight.missions.tokens import Tokens
+from overnight.usage.tokens import of_cli
 
 #: A result's own share of the session's use.
 _SHARE = "model_usage_since_last_result"
+_DIGITS = Decimal("1e-12")
 
 
 class Facts(Struct, kw_only=True):
@@ -307,12 +312,29 @@ def _usage(results: list[dict[str, Any]], resumed: bool) -> Usage:
 
 
 def _added(shares: list[dict[str, Any]]) -> Usage:
-    models = [loose.child(share, model) for share in shares for model in share]
+    models = [(name, loose.child(share, name)) for share in shares for name in share]
+    uses: dict[str, ModelUse] = {}
+    for name, model in models:
+        tokens, cost = of_cli(model), _cost(model)
+        had = uses.get(name) or ModelUse(model=name, calls=0, tokens=Tokens(), cost=Decimal(0))
+        whole = None if cost is None or had.cost is None else had.cost + cost
+        uses[name] = ModelUse(model=name, calls=0, tokens=had.tokens + (tokens or Tokens()), cost=whole)
     read = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
-    sent = [loose.whole(model, key) for model in models for key in read]
-    got = [loose.whole(model, "outputTokens") for model in models]
-    cost = [loose.number(model, "costUSD") for model in models]
-    return Usage(input_tokens=_sum(sent), output_tokens=_sum(got), cost_usd=_round(cost))
+    sent = [loose.whole(model, key) for _, model in models for key in read]
+    got = [loose.whole(model, "outputTokens") for _, model in models]
+    known = all(of_cli(model) is not None for _, model in models)
+    return Usage(
+        input_tokens=_sum(sent),
+        output_tokens=_sum(got),
+        cost_usd=_total([use.cost for use in uses.values()]),
+        models=tuple(uses.values()) if known else (),
+    )
+
+
+def _cost(model: dict[str, Any]) -> Decimal | None:
+    """What the CLI says, without the noise of its floating point: its sums differ behind the 15th digit."""
+    cost = loose.number(model, "costUSD")
+    return None if cost is None else Decimal(str(cost)).quantize(_DIGITS)
 
 
 def _sum(numbers: list[int | None]) -> int | None:
@@ -321,6 +343,6 @@ def _sum(numbers: list[int | None]) -> int | None:
     return sum(known) if len(known) == len(numbers) else None
 
 
-def _round(numbers: list[float | None]) -> float | None:
-    known = [n for n in numbers if n is not None]
-    return round(sum(known), 6) if len(known) == len(numbers) else None
+def _total(costs: list[Decimal | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return float(sum(known, Decimal(0))) if len(known) == len(costs) else None

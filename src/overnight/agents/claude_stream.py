@@ -47,10 +47,11 @@ class Stream:
         found = loose.text(message, "id")
         # The CLI's own words about a failed request are no turn, and a subagent's turns are not this session's.
         own = loose.text(message, "model") != "<synthetic>" and not loose.text(value, "parent_tool_use_id")
-        turn = own and found not in self._messages
+        new = found not in self._messages
+        turn = own and new
         self._messages.append(found)
         events = [event for block in loose.children(message, "content") if (event := _block(block))]
-        tokens = _tokens(loose.child(message, "usage")) if turn else 0
+        tokens = _tokens(loose.child(message, "usage")) if new else 0
         if not events:
             return (AgentEvent(kind="noise", turn=turn, tokens=tokens),)
         return (msgspec.structs.replace(events[0], turn=turn, tokens=tokens), *events[1:])

@@ -65,9 +65,13 @@ class CommandAgent:
             files={_PROMPT: prompt},
             readable=settings.readable,
             stdin=prompt,
-            route=Route(kind="none"),
+            route=self.route(),
             hooked=False,
         )
+
+    def route(self) -> Route:
+        """None: what the program asks the network for is the policy's `egress`."""
+        return Route(kind="none")
 
     def read(self, line: bytes) -> Sequence[AgentEvent]:
         """Each line that is not blank is a text."""

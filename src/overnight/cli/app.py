@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "log": Entry("overnight.cli.log:log", "What a task's run did, line by line."),
         "diff": Entry("overnight.cli.diff:diff", "What a task changed."),
         "routes": Entry("overnight.cli.routes:routes", "Which model did what, how well and for how much."),
+        "budget": Entry("overnight.cli.budget:budget", "What may be spent and what was; sets limits."),
     },
     "Steer": {
         "pause": Entry("overnight.cli.steer:pause", "Let nothing new start; what runs goes on to its end."),

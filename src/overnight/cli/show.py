@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from overnight.cli import home
+from overnight.cli.bill import bill_lines, cost_of
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.status import ASKS, BAD, BUSY, GOOD, doing, state_style, waits
 from overnight.cli.words import clock, commit, count, listed, since
@@ -23,6 +24,7 @@ TEXT = 12
 ROUTES = {
     "gateway": "paid by API key, which stays outside the box",
     "direct": "paid by the CLI's own login",
+    "local": "a model server of your own, paid by nobody",
     "none": "no way to a model",
 }
 _TIME = 11
@@ -189,9 +191,9 @@ class _Timeline:
         style = GOOD if outcome.end is End.COMPLETED else BAD
         took = f" after {show_duration(outcome.ended - outcome.started)}" if outcome.ended and outcome.started else ""
         self._at(moment, f"run {run.n} ", (outcome.end.replace("-", " "), style), f"{took}: {outcome.why}")
-        usage = outcome.usage
-        cost = "unknown cost" if usage.cost_usd is None else f"{usage.cost_usd:.2f} USD by its own account"
-        self._more(f"{count(outcome.turns, 'turn')}, {count(outcome.calls, 'tool call')} guarded, {cost}")
+        self._more(f"{count(outcome.turns, 'turn')}, {count(outcome.calls, 'tool call')} guarded, {cost_of(outcome)}")
+        for line in bill_lines(outcome.bill):
+            self._more(line)
         for tool, what, why in outcome.denied:
             self._more(("denied ", BAD), f"{tool} {what}: {why}")
         if outcome.said:

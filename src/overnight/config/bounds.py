@@ -9,6 +9,7 @@ from msgspec.structs import asdict, replace
 
 from overnight.config.settings import Settings
 from overnight.guard.policy import Layers
+from overnight.missions.money import Amount, Budget
 from overnight.missions.policy import BoxLevel, BoxPolicy, Check, Limits, Policy
 from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration, show_duration
@@ -48,6 +49,7 @@ def _limits(limits: Limits, settings: Settings, notes: list[str]) -> Limits:
     if attempts is not None and limits.attempts > attempts:
         notes.append(f"limits.attempts is {attempts}, not {limits.attempts}: {_owner('bounds.attempts')}")
         limits = replace(limits, attempts=attempts)
+    limits = replace(limits, budget=_budget(limits.budget, settings, notes))
     return replace(limits, stall=_stall(limits.stall, settings, notes))
 
 
@@ -57,6 +59,20 @@ def _stall(stall: StallLimits, settings: Settings, notes: list[str]) -> StallLim
             notes.append(f"limits.stall.{name} is {most}, not {getattr(stall, name)}: {_owner(f'bounds.stall.{name}')}")
             stall = replace(stall, **{name: most})
     return stall
+
+
+def _budget(budget: Budget, settings: Settings, notes: list[str]) -> Budget:
+    """For a person who wonders; both limits hold anyway, each in its own window."""
+    for span in ("run", "task", "day", "month", "all"):
+        asked: Amount | None = getattr(budget, span)
+        for own, key in ((settings.budget, f"budget.{span}"), (settings.budget.repo, f"budget.repo.{span}")):
+            most: Amount | None = getattr(own, span)
+            if asked is None or most is None or asked.usd is None or most.usd is None or asked.usd <= most.usd:
+                continue
+            notes.append(f"limits.budget.{span} is {most.usd} USD, not {asked.usd} USD: {_owner(key)}")
+            asked = replace(asked, usd=most.usd)
+        budget = replace(budget, **{span: asked})
+    return budget
 
 
 def _box(box: BoxPolicy, settings: Settings, notes: list[str]) -> BoxPolicy:

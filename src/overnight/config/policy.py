@@ -10,6 +10,7 @@ from overnight.config.guard import guard_rules
 from overnight.config.hosts import hosts
 from overnight.config.shape import Path, Problem, name_of, show
 from overnight.errors import PolicyInvalid
+from overnight.missions.money import Amount
 from overnight.missions.policy import Check, LandingMode, Policy
 
 _CHECK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -22,7 +23,7 @@ def read_policy(data: bytes, where: str) -> Policy:
 
     Raises PolicyInvalid, which lists everything that is wrong with the file, each with line and column.
     """
-    return read(data, where, Policy, _rules, PolicyInvalid, short={Check: "run"})
+    return read(data, where, Policy, _rules, PolicyInvalid, short={Check: "run", Amount: "usd"})
 
 
 def _rules(policy: Policy) -> Iterator[Problem]:

@@ -19,9 +19,12 @@ from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
 from overnight.guard.redact import RedactSettings
+from overnight.judge.budget import BudgetSettings
 from overnight.judge.routing import Routing
+from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
+from overnight.usage.prices import Price
 
 if TYPE_CHECKING:
     from overnight.durable.pools import Pool
@@ -120,6 +123,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bounds: Bounds = Bounds()
     redact: RedactSettings = RedactSettings()
     routing: Routing = Routing()
+    budget: BudgetSettings = BudgetSettings()
+    #: Prices of models that no list knows, or that cost you something else, by the model's name.
+    prices: dict[str, Price] = {}
     canary: Canary = Canary()
     guard: GuardSettings = GuardSettings()
 
@@ -147,7 +153,7 @@ def read_settings(env: Mapping[str, str] | None = None) -> Settings:
 
 def parse_settings(data: bytes, where: str) -> Settings:
     """The settings in a file's content. Raises SettingsInvalid with line and column of everything that is wrong."""
-    return read(data, where, Settings, _rules, SettingsInvalid)
+    return read(data, where, Settings, _rules, SettingsInvalid, short={Amount: "usd"})
 
 
 def state_home(settings: Settings, env: Mapping[str, str] | None = None) -> Path:

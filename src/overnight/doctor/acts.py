@@ -177,6 +177,7 @@ class Deaf:
         self.name, self._agent = agent.name, agent
         self.read, self.classify = agent.read, agent.classify
         self.hook, self.answer, self.remark = agent.hook, agent.answer, agent.remark
+        self.route = agent.route
 
     def launch(self, spec: RunSpec, place: Place) -> Launch:
         """As the agent's, but for that address."""

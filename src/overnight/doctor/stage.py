@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from overnight.config import read_settings, settings_path
 from overnight.doctor.record import HOOKED
 from overnight.guard.world import Bounds
 from overnight.landing.places import Places
+from overnight.missions.money import Allowance
 from overnight.missions.places import run_dir
 from overnight.missions.policy import BoxLevel, BoxPolicy, Limits
 from overnight.missions.run import RunSpec
@@ -29,6 +31,8 @@ from overnight.wiring import house_for
 #: Stands for an API key: no other one is needed, and none gets near the canary.
 KEY = "OVERNIGHT_CANARY_KEY"
 SECRET = "a planted secret"  # noqa: S105 (nobody's)
+#: The scripted model bills nobody, but its prices are a real one's.
+PLAY_MONEY = Allowance(usd=Decimal(1000))
 _POLICY = 'target = "main"\nagent = "{agent}"\n[box]\nminimum = "none"\n'
 
 
@@ -121,7 +125,7 @@ class Stage:
         spec = RunSpec(
             id=run, task=act, worktree=ground.worktree, git_dir=git_dir, objects=ground.objects,
             alternates=ground.alternates, start=ground.base, agent=self.agent, prompt=task.text,
-            limits=Limits(**limits), box=BoxPolicy(minimum=BoxLevel.NONE, egress=ground.policy.box.egress),
+            limits=Limits(**limits), box=BoxPolicy(minimum=BoxLevel.NONE, egress=ground.policy.box.egress), allowance=PLAY_MONEY,
         )  # fmt: skip
         return spec, ground
 

@@ -19,6 +19,10 @@ from overnight.errors import BadInput, BadState, StateNotWritable, UnknownTask
 WANTS = ("pause", "stop", "cancel")
 
 
+def _holds(wait_for: str | None) -> bool:
+    return wait_for == "hold" or (wait_for or "").startswith(f"signal {RELEASE}")
+
+
 def _nobody() -> None:
     """No engine needs waking."""
 
@@ -122,9 +126,15 @@ class Desk:
     def do_release(self, *, actor: str, reason: str) -> int:
         """Try every task again now that is held for this reason; how many."""
         with self.journal.tx("release held"):
-            sql = "SELECT id FROM task WHERE wait_for = 'hold' AND json_extract(hold, '$.reason') = ?"
-            rows = self.journal.db.execute(sql, (reason,)).fetchall()
+            sql = "SELECT id, wait_for FROM task WHERE json_extract(hold, '$.reason') = ? AND state = 'waiting'"
+            rows = [row for row in self.journal.db.execute(sql, (reason,)).fetchall() if _holds(row["wait_for"])]
             for row in rows:
+                name = row["wait_for"].removeprefix("signal ")
+                if name != "hold":  # a hold between runs is left by a signal
+                    sent = (row["id"], name, self.journal.clock.now())
+                    self.journal.db.execute(
+                        "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, 'null', ?)", sent
+                    )
                 make_ready(self.journal, row["id"], f"{actor}: {reason} is over")
         return len(rows)
 

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
+from overnight.judge.budget import Sum
 from overnight.missions.clarify import Clarify
 from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.money import Allowance, Budget, Grant
 from overnight.missions.policy import Check, LandingMode, Policy
 from overnight.missions.run import CheckResult, End, FailureClass, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
-from overnight.ports import Conflict, Ground, House, Landed, Moved, Staged
+from overnight.ports import Conflict, Ground, House, Landed, Moved, Purse, Staged
 
 
 class Act(StrEnum):
@@ -45,6 +47,9 @@ class World:
     def __init__(self, scripts: Mapping[str, Sequence[Act]], policy: Policy = POLICY) -> None:
         """scripts: per task, one act a run; the last repeats."""
         self.scripts, self.policy = scripts, policy
+        #: What runs were given and did not settle; whoever has a real purse sets it here.
+        self.given: set[str] = set()
+        self.purse: Purse = _Purse(self)
         self.target = ["base"]
         self.landed: Counter[str] = Counter()
         self.agents: Counter[str] = Counter()
@@ -57,7 +62,7 @@ class World:
 
     def house(self) -> House:
         """Fresh ports on this world, as a new process would have them."""
-        return House(_Fleet(self), _Workshop(self), _Checks(self), _Lander(self))
+        return House(_Fleet(self), _Workshop(self), _Checks(self), _Lander(self), purse=self.purse)
 
     def act(self, run: str) -> Act:
         """What this run does."""
@@ -101,6 +106,26 @@ def _outcome(run: str, act: Act, stopped: bool) -> RunOutcome:
             return RunOutcome(run=run, end=End.BLOCKED, why="which colour?")
         case _:
             return RunOutcome(run=run, end=End.COMPLETED, why="says it is done", said="Done!")
+
+
+class _Purse:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def grant(self, task: Task, run: str, agent: str, budget: Budget) -> Grant:
+        self._world.given.add(run)
+        self._world.during(f"grant {run}")
+        return Grant(allowance=Allowance())
+
+    async def settle(self, run: str, outcome: RunOutcome) -> Sum:
+        self._world.given.discard(run)
+        self._world.during(f"settle {run}")
+        return Sum()
+
+    async def release(self, task: Task) -> int:
+        runs = {run for run in self._world.given if run.startswith(f"{task.id}.")}
+        self._world.given -= runs
+        return len(runs)
 
 
 class _Workshop:

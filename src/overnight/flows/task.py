@@ -12,6 +12,7 @@ from overnight.missions.brief import write_prompt
 from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions
 from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.money import Allowance
 from overnight.missions.run import Attempt, CheckResult, End, RunOutcome, RunSpec
 from overnight.missions.task import Ending, Phase, Task
 from overnight.ports import Conflict, Ground, House, Landed
@@ -29,6 +30,7 @@ async def carry_out(t: Story, house: House) -> Finish:
         ending = await _work(t, house, task)
     except Cancelled:
         rescue = await t.step("tidy after cancel", house.workshop.tidy, task)
+        await t.step("settle after cancel", house.purse.release, task)
         ending = Ending(phase=Phase.CANCELLED, why="cancelled by a person", rescue=rescue)
     return Finish(ending.phase, ending.why, ending)
 
@@ -116,10 +118,13 @@ class _Attempts:
         with t.slot(WORK, task.repo.name):
             t.at(Phase.RUNNING)
             git_dir = await t.step(f"open {n}", house.workshop.open, task, ground, run, start, against)
-            chosen = await t.step(f"route {n}", self._route)
-            spec = self._spec(run, git_dir, start, chosen)
+            agent = task.agent or ground.policy.agent
+            given = await t.step(f"grant {n}", house.purse.grant, task, run, agent, ground.policy.limits.budget)
+            chosen = await t.step(f"route {n}", self._route, given.left)
+            spec = self._spec(run, git_dir, start, chosen, given.allowance)
             with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
                 outcome = await t.step(f"run {n}", house.fleet.run, spec)
+            await t.step(f"settle {n}", house.purse.settle, run, outcome)
             self._file(n, outcome)
             whole = outcome.end in (End.COMPLETED, End.BLOCKED)
             result = await t.step(f"collect {n}", house.workshop.collect, task, ground, run, git_dir, start, whole)
@@ -140,12 +145,14 @@ class _Attempts:
         for k, question in enumerate(q for q in outcome.questions if q.id not in known):
             self.t.note(f"question {n}.{k + 1}", "question.asked", question.text, question=builtins(question))
 
-    async def _route(self) -> Route:
+    async def _route(self, left: float | None) -> Route:
         policy, base = self.ground.policy, self.ground.base
         failed = sum(1 for attempt in self.done if costs(attempt, base, policy))
-        return route(self.task, Asked(model=policy.model, tier=policy.tier), self.house.routing, failed=failed)
+        return route(
+            self.task, Asked(model=policy.model, tier=policy.tier), self.house.routing, failed=failed, left=left
+        )
 
-    def _spec(self, run: str, git_dir: str, start: str, chosen: Route) -> RunSpec:
+    def _spec(self, run: str, git_dir: str, start: str, chosen: Route, allowance: Allowance) -> RunSpec:
         policy = self.ground.policy
         prompt = write_prompt(
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, attempts=self.done,
@@ -157,7 +164,7 @@ class _Attempts:
             start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=prompt, limits=policy.limits,
             box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
             checks=tuple(check.run for check in policy.checks.values()),
-            guard=policy.guard, sensitive=policy.paths.sensitive,
+            guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance,
         )  # fmt: skip
 
     def broke_on_target(self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]) -> None:

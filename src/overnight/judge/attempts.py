@@ -141,7 +141,9 @@ def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:
         case FailureClass.AUTH:
             return Wait(_hold(HoldReason.AUTH_EXPIRED, outcome.why, f"log in again, then {resume}", None))
         case FailureClass.MONEY:
-            return Wait(_hold(HoldReason.ALLOWANCE_SPENT, outcome.why, f"add credit, then {resume}", None))
+            # A person who has not enough money themselves can't be told a time; a budget of a day or a month can.
+            how = f"`overnight budget set` or new credit, then {resume}"
+            return Wait(_hold(HoldReason.ALLOWANCE_SPENT, outcome.why, how, outcome.until))
         case FailureClass.LAUNCH:
             reason = HoldReason.BREAKER_OPEN if row >= 3 else HoldReason.BOX_UNAVAILABLE
             return Wait(_hold(reason, outcome.why, f"mend what it says, then {resume}", None))

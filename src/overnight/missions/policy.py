@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from overnight.missions.clarify import Clarify
 from overnight.missions.guarding import GuardTable
+from overnight.missions.money import Budget
 from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration
 
@@ -78,6 +79,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     call: Duration = Duration(1800)
     #: When an agent is told that it goes in circles, and when its run is ended for it.
     stall: StallLimits = StallLimits()
+    #: What the runs of this repo may spend, such as { task = "5 USD", day = "40 USD" }. The settings of the machine
+    #: bound it.
+    budget: Budget = Budget()
 
 
 class BoxPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

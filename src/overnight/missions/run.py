@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from overnight.missions.guarding import GuardTable
+from overnight.missions.money import Allowance, Bill, ModelUse
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.question import Question
 
@@ -98,6 +99,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     model: str | None = None
     #: The agent's own session to continue, if the agent can.
     resume: str | None = None
+    #: What it may spend. None: no money, so no route that is billed by use.
+    allowance: Allowance | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -106,6 +109,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    #: The same, model by model.
+    models: tuple[ModelUse, ...] = ()
 
 
 class RunOutcome(Struct, frozen=True, kw_only=True):
@@ -126,6 +131,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     session: str | None = None
     turns: int | None = None
     usage: Usage = Usage()
+    #: What it used as Overnight counts it; None where the warden could not say any more.
+    bill: Bill | None = None
     #: Epoch seconds when the cause passes (a subscription window's reset), where it is known.
     until: float | None = None
     #: Tool calls that the guard refused: (tool, what, reason).

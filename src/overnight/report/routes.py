@@ -41,5 +41,12 @@ def _tried(db: sqlite3.Connection) -> Iterator[Tried]:
             tier=chosen.tier,
             model=chosen.model,
             landed=bool(row["landed"]),
-            cost=outcome.usage.cost_usd,
+            cost=_cost(outcome),
         )
+
+
+def _cost(outcome: RunOutcome) -> float | None:
+    """As Overnight counted it; the agent's own account where it did not."""
+    if outcome.bill is None:
+        return outcome.usage.cost_usd
+    return None if outcome.bill.cost is None else float(outcome.bill.cost)

@@ -6,13 +6,14 @@ they also say later what it was priced by. The sum is the one that Claude Code i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from overnight.missions.tokens import Tokens
+from overnight.missions.units import Money
 from overnight.usage.tokens import Used
 
 if TYPE_CHECKING:
@@ -89,11 +90,17 @@ def cost(used: Used, model: str, lookup: Lookup) -> Decimal | None:
     return whole + searches + sum((part for part in beside if part is not None), Decimal(0))
 
 
-def worst(rates: Rates, prompt: int, output: int) -> Decimal:
-    """US dollars at most for a request whose prompt has at most so many tokens, and its answer too."""
+def worst(rates: Rates, prompt: int, output: int, caches: int = 60, *, placed: bool = True) -> Decimal:
+    """US dollars at most for a request whose prompt has at most so many tokens, and its answer too.
+
+    caches: minutes that what it reads may stay in a cache: 0, 5 or 60. placed: it may be computed where it costs more.
+    """
     table = rates.table(prompt)
-    read = max(table.input, table.cache_read, table.cache_write_5m, table.cache_write_1h)
-    return (prompt * read + output * max(table.output, table.thinking)) * _US / _MILLION
+    kinds = [table.input, table.cache_read]
+    kinds += [table.cache_write_5m] if caches else []
+    kinds += [table.cache_write_1h] if caches > 5 else []
+    whole = (prompt * max(kinds) + output * max(table.output, table.thinking)) / _MILLION
+    return whole * _US if placed else whole
 
 
 def _tokens(tokens: Tokens, rates: Rates) -> Decimal:
@@ -124,18 +131,47 @@ FREE = Rates(
 )
 
 
+class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs that no price list knows, or that costs you something else. For a million tokens."""
+
+    input: Money
+    output: Money
+    #: Read from a cache; as `input` when absent.
+    cache_read: Money | None = None
+    #: Put into a cache for 5 minutes; as `input` when absent.
+    cache_write: Money | None = None
+    #: Put into a cache for an hour; as `cache_write` when absent.
+    cache_write_1h: Money | None = None
+
+    def rates(self, model: str) -> Rates:
+        """The same as rates. Web searches have no price then."""
+        put = self.input if self.cache_write is None else self.cache_write
+        table = Table(
+            input=Decimal(self.input),
+            output=Decimal(self.output),
+            thinking=Decimal(self.output),
+            cache_read=Decimal(self.input if self.cache_read is None else self.cache_read),
+            cache_write_5m=Decimal(put),
+            cache_write_1h=Decimal(put if self.cache_write_1h is None else self.cache_write_1h),
+        )
+        return Rates(model=model, source="your settings", base=table)
+
+
 class Catalogue:
     """Rates, each looked up once. Loading the catalogue takes a fifth of a second: `load` does it beforehand."""
 
-    def __init__(self, at: float, vendor: str = "", url: str = "") -> None:
+    def __init__(self, at: float, vendor: str = "", url: str = "", own: Mapping[str, Price] | None = None) -> None:
         """at: the prices of which day, epoch seconds. vendor, url: who bills, as the catalogue calls it (`anthropic`,
-        `openai`, `google`), and the base URL of the API, which goes first where the catalogue knows it."""
-        self._at, self._vendor, self._url = at, vendor, url
+        `openai`, `google`), and the base URL of the API, which goes first where the catalogue knows it. own: prices
+        that go before the catalogue's, by the model's exact name."""
+        self._at, self._vendor, self._url, self._own = at, vendor, url, own or {}
         self._known: dict[Billed, Rates | None] = {}
+        self._dearest: Rates | None = None
 
-    def load(self) -> None:
-        """Import and read the catalogue. From any thread."""
-        _price_list()
+    def load(self) -> Catalogue:
+        """Import and read the catalogue, and find what its vendor asks most for. From any thread."""
+        self._dearest = _dearest(self._vendor, self._at)
+        return self
 
     def __call__(self, billed: Billed) -> Rates | None:
         """The rates, or None when the catalogue has none for exactly this model, speed and tier."""
@@ -144,11 +180,18 @@ class Catalogue:
         return self._known[billed]
 
     @property
+    def dearest(self) -> Rates | None:
+        """For each kind of tokens the most that this vendor asks for any model, once loaded; None for no vendor."""
+        return self._dearest
+
+    @property
     def used(self) -> tuple[tuple[Billed, Rates | None], ...]:
         """Everything that was asked for so far."""
         return tuple(self._known.items())
 
     def _resolve(self, billed: Billed) -> Rates | None:
+        if billed.model in self._own:
+            return self._own[billed.model].rates(billed.model)
         found = self._find(billed.model)
         price = None if found is None else _price(found, billed, self._at)
         return None if found is None or price is None else _rates(found.id, price)
@@ -163,6 +206,22 @@ class Catalogue:
             except LookupError:
                 continue
         return None
+
+
+def _dearest(vendor: str, at: float) -> Rates | None:
+    from datetime import UTC, datetime
+
+    try:
+        models = _price_list().find_provider(None, vendor, None).models if vendor else []
+    except LookupError:
+        models = []
+    day = datetime.fromtimestamp(at, UTC)
+    rates = [found for model in models if (found := _rates(model.id, model.get_prices(day))) is not None]
+    tables = [table for found in rates for table in (found.base, *(long for _, long in found.long))]
+    if not tables:
+        return None
+    most = {name: max(getattr(table, name) for table in tables) for name in Table.__struct_fields__}
+    return Rates(model=f"the dearest of {vendor}", source=rates[0].source, base=Table(**most))
 
 
 def _price_list() -> DataSnapshot:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from overnight.guard.redact import redacted, sanitised
 from overnight.guard.verdict import Decision
+from overnight.missions.tokens import Tokens
 
 #: Characters of a text that are kept; longer ones are cut, and say so.
 MOST_TEXT = 4000
@@ -140,6 +141,56 @@ class Exchanged(Event, frozen=True, kw_only=True, tag="model"):
     cut: str = ""
 
 
+class Asking(Event, frozen=True, kw_only=True, tag="asking"):
+    """A model call is about to be sent. On record before it is."""
+
+    #: The call's number in the run, from 1.
+    n: int
+    model: str
+    #: US dollars that it may cost at most; None when that is not known.
+    most: str | None = None
+
+
+class Metered(Event, frozen=True, kw_only=True, tag="usage"):
+    """What a model call used."""
+
+    #: As in the `asking` before it.
+    n: int
+    #: The answer's id at the vendor.
+    id: str = ""
+    #: The model that answered.
+    model: str = ""
+    tokens: Tokens = Tokens()
+    #: US dollars, exact; None when the model has no known price.
+    cost: str | None = None
+    tier: str = ""
+    speed: str = ""
+    #: The answer was cut: what was seen of it is counted.
+    partial: bool = False
+    #: It was paid for and did not say what it used.
+    unknown: bool = False
+    #: The agent went away before an answer began; it may cost as much as the `asking` says.
+    lost: bool = False
+    #: It was an error, and cost nothing.
+    error: bool = False
+
+
+class Spending(Event, frozen=True, kw_only=True, tag="budget"):
+    """A share of the run's allowance is used; told once each."""
+
+    percent: int
+    #: US dollars and tokens so far.
+    usd: str
+    tokens: int
+
+
+class TooFast(Event, frozen=True, kw_only=True, tag="burn"):
+    """Money goes much faster than before. US dollars a minute: in the last 5 minutes, and usually."""
+
+    recent: str
+    before: str
+
+
 class Reached(Event, frozen=True, kw_only=True, tag="egress"):
     """A decision about a connection out of the box."""
 
@@ -208,8 +259,8 @@ class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
 
 
 AnyEvent = (
-    Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Reached | Left
-    | Limit | Warned | Stopping | Ended | Unreadable
+    Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Asking | Metered
+    | Spending | TooFast | Reached | Left | Limit | Warned | Stopping | Ended | Unreadable
 )  # fmt: skip
 #: Puts an event on record. Raises OSError when it can't.
 Record = Callable[[Event], None]

@@ -21,6 +21,8 @@ from overnight.missions.codec import encode
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
+from overnight.usage.prices import Price
+from overnight.warden.account import Account, nothing, open_account, unpayable
 from overnight.warden.egress import Egress
 from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping, clean
 from overnight.warden.gateway import Gateway
@@ -59,10 +61,12 @@ class Keeper:
         secrets: tuple[str, ...] = (),
         tools: tuple[str, ...] = (),
         path: str = "/usr/local/bin:/usr/bin:/bin",
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
         audit: makes the run's audit, of the agent's version, the box's level, and what takes secrets out of texts.
-        secrets: patterns of what is a secret here. tools: read-only folders with programs; path: PATH inside."""
+        secrets: patterns of what is a secret here. tools: read-only folders with programs; path: PATH inside. prices: those of the
+        settings."""
         self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
         self._environ, self._tools, self._path = environ, tools, path
         self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
@@ -72,6 +76,8 @@ class Keeper:
         self._hooks = Hooks(agent, decide, self._record, self._witness, self._without, self._watch, self._shut)
         self._servers: list[Server] = []
         self._listeners: Sequence[socket.socket] = ()
+        self._prices: Mapping[str, Price] = prices or {}
+        self._account: Account | None = None
         self._stop = stop
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
         self._started = time.time()
@@ -115,6 +121,9 @@ class Keeper:
         )  # fmt: skip
         launch = self.agent.launch(self.spec, place)
         self._hooked = self._watch.hooked = launch.hooked
+        if (why := unpayable(self.spec, launch.route)) is not None:
+            return self._outcome(End.FAILED, FailureClass.MONEY, why)
+        self._account = await open_account(self.spec, launch.route, self._prices, self._record)
         self._redactor = Redactor(self._known(place, launch), self._patterns)
         if launch.hooked:
             self._witness.audit = self._new_audit(launch.version, self.box.level, self._without)
@@ -201,11 +210,11 @@ class Keeper:
             self._servers.append(await serve(hooks, self._hooks.handle, HOOK_LIMITS))
         else:
             hooks.close()
-        if route.kind == "gateway":
-            key = self._environ.get(route.key_variable, "")
-            self._servers.append(
-                await serve(model, Gateway(route, place.token, key, self._record, heard=self._lives).handle)
-            )
+        if route.proxied and self._account is not None:
+            key = self._environ.get(route.key_variable, "") if route.key_variable else ""
+            meter = self._account.meter
+            gateway = Gateway(route, place.token, key, self._record, heard=self._lives, meter=meter)
+            self._servers.append(await serve(model, gateway.handle))
         else:
             model.close()
         hosts = (*route.hosts, *self.spec.box.egress)
@@ -254,6 +263,9 @@ class Keeper:
                 watching.result()
             if self._witness.broken is not None:
                 return End.FAILED, FailureClass.SECURITY, self._witness.broken
+            if self._account is not None and (over := self._account.over()) is not None:
+                self.log.write(Limit(limit="allowance", why=over[2]))
+                return over
             if (limit := self._over_limit()) is None:
                 return None
             self.log.write(Limit(limit=limit[0], why=limit[1]))
@@ -313,6 +325,8 @@ class Keeper:
         for event in self.agent.read(line):
             self._witness.heard(event)
             self._watch.said(event)
+            if self._account is not None and event.tokens:
+                self._account.hear(event.tokens)
             if event.kind != "noise":
                 said = msgspec.structs.asdict(event)
                 del said["turn"], said["tokens"], said["refused"]
@@ -331,6 +345,8 @@ class Keeper:
     def _judge(self, code: int) -> RunOutcome:
         """How it ended: the agent's own account of it, overruled by ours."""
         outcome = self.agent.classify(self.spec, code, self._out.whole(), self._err.whole())
+        if self._ended_by is None and self._account is not None:
+            self._ended_by = self._account.over(ended=True)
         if self._ended_by is not None:
             end, failure, why = self._ended_by
             blocker = self._watch.blocker(why) if failure is FailureClass.STUCK else ""
@@ -348,8 +364,10 @@ class Keeper:
     def _finish(self, outcome: RunOutcome) -> RunOutcome:
         final = msgspec.structs.replace(
             scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
-            started=self._started, ended=time.time(),
+            started=self._started, ended=time.time(), bill=nothing(),
         )  # fmt: skip
+        if self._account is not None:
+            final = self._account.closed(final)
         with contextlib.suppress(OSError):  # the outcome itself says it too
             self.log.write(Ended(end=final.end, why=final.why, failure=final.failure))
         self._witness.close(final)

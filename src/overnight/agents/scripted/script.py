@@ -43,8 +43,8 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True, tag="reply", tag_fi
     """One answer of several parts, none of them, or with figures of its own."""
 
     parts: tuple[Think | Say | Use, ...] = ()
-    #: Overrides of `USAGE`.
-    usage: dict[str, int] = {}
+    #: Overrides of `USAGE`, and whatever else the API's `usage` may hold: `cache_creation`, `server_tool_use` ...
+    usage: dict[str, Any] = {}
     #: Extra response headers, such as a subscription's windows.
     headers: dict[str, str] = {}
     #: The API's stop_reason; None is `tool_use` after a tool call, else `end_turn`.
