@@ -9,7 +9,7 @@ from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.scanner import SyntaxProblem, ansi_c
 from overnight.guard.state import Values
-from overnight.guard.text import HOLE, INPUT, NETWORK, SECRET, STAR, Text, taint_of
+from overnight.guard.text import HOLE, INPUT, NETWORK, SECRET, SHOWN, STAR, Text, taint_of
 
 _FORMAT = re.compile(r"%(?:%|-?[0-9.*]*(b|q|s|d|i|u|x|X|o|c|e|f|g|\([^)]*\)T))")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -65,11 +65,15 @@ def echo(run: Run) -> Text:
     return Text(text + newline, run.taint & ~taint_of(run.stdin or "") | _args_taint(run))
 
 
+def _shown(taint: int) -> int:
+    return taint | (SHOWN if taint & SECRET else 0)
+
+
 def _args_taint(run: Run) -> int:
     taint = 0
     for word in run.args:
         taint |= word.taint
-    return taint
+    return _shown(taint)
 
 
 def _ansi(text: str) -> str:

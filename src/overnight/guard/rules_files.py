@@ -88,13 +88,23 @@ class Files:
             and not target.endswith((".lock", "index.lock"))
         ):
             return denied("git.dir", f"{shown(path)} is the repository itself", words)
-        if (
-            any(char in path for char in _WILD)
-            and re.search(r"(?:^|/)\.?[" + "".join(_WILD) + r"]+/", path)
-            and effect.recursive
-            and effect.how != "find"
-        ):
+        return self._holds_special(target, words)
+
+    def _holds_special(self, path: str, words: tuple[str, ...]) -> Finding | None:
+        """A file that runs by itself, or a folder of settings that can't be changed, must not go either."""
+        if not under(path, self.bounds.worktree):
             return None
+        inside = (path, path + "/x", path + "/x/x", path + "/workflows/x")
+        if any(matches(place, MACHINERY, self.bounds.worktree) for place in inside):
+            inner = path.removeprefix(self.bounds.worktree + "/")
+            reason = f"{inner} runs by itself: hooks, CI, editor tasks"
+            return by_policy(self.policy, "machinery", "path.machinery", reason, words)
+        if any(
+            matches(path + name, self.protected, self.bounds.worktree) for name in ("/settings.json", "/hooks/x", "/x")
+        ):
+            return denied(
+                "path.protected", f"{shown(path)} holds the settings of an agent, a guard or Overnight", words
+            )
         return None
 
     # -- write

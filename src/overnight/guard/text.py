@@ -21,6 +21,8 @@ DECODED = 4
 LOCAL = 8
 #: Comes from the user's own untrusted input: `read` from the terminal.
 INPUT = 16
+#: A secret that a command was told to print by its name.
+SHOWN = 32
 
 
 class Text(str):

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from overnight.guard.content import runnable
-from overnight.guard.effects import Net, Read, Write
+from overnight.guard.effects import Infra, Net, Read, Write
 from overnight.guard.interpret import interpreter
 from overnight.guard.judgement import Finding, denied
 from overnight.guard.machine import Machine, Run
@@ -16,7 +16,7 @@ from overnight.guard.models.net import host_of
 from overnight.guard.paths import absolute, under, writable
 from overnight.guard.policy import GuardPolicy, strictest
 from overnight.guard.state import first_state
-from overnight.guard.text import Text, known
+from overnight.guard.text import SHOWN, Text, known
 from overnight.guard.unwrap.python import python_effects
 from overnight.guard.verdict import Call, Decision
 
@@ -122,7 +122,9 @@ def _shell(call: Call, machine: Machine) -> Finding | None:
     if not isinstance(command, str):
         return denied("envelope", "the command is missing or not text", ())
     state = first_state(call.cwd, machine.bounds)
-    interpreter(machine).code(command, state, "command")
+    out = interpreter(machine).code(command, state, "command")
+    if out.taint & SHOWN:
+        machine.emit(Infra(service="the environment", verb="secret", words=(command[:120],)))
     return None
 
 

@@ -241,7 +241,7 @@ dagster run|asset|instance delete|wipe|wipe-cache
 dbt run|build --full-refresh|-f
 dbt run-operation
 redis-cli,valkey-cli,keydb-cli,dragonfly-cli flushall|flushdb|FLUSHALL|FLUSHDB|shutdown|SHUTDOWN|debug|DEBUG|replicaof|slaveof|REPLICAOF|SLAVEOF|failover|FAILOVER|migrate|MIGRATE|swapdb|SWAPDB|unlink|UNLINK|del|DEL|restore|RESTORE|rename|RENAME
-redis-cli,valkey-cli config|CONFIG|acl|ACL|script|SCRIPT|function|FUNCTION|cluster|CLUSTER|client|CLIENT|module|MODULE set|SET|rewrite|REWRITE|resetstat|deluser|DELUSER|setuser|SETUSER|flush|FLUSH|kill|KILL|load|LOAD|reset|RESET|forget|FORGET|delete|DELETE|failover|meet|resetstat|unload
+redis-cli,valkey-cli config|CONFIG|acl|ACL|script|SCRIPT|function|FUNCTION|cluster|CLUSTER|client|CLIENT|module|MODULE set|SET|rewrite|REWRITE|resetstat|RESETSTAT|deluser|DELUSER|setuser|SETUSER|flush|FLUSH|kill|KILL|load|LOAD|reset|RESET|forget|FORGET|delete|DELETE|failover|meet|resetstat|unload
 redis-cli,valkey-cli --cluster del-node|reset|reshard|call|fix
 memcached-tool,memcflush,memcrm
 memcflush

@@ -130,6 +130,8 @@ def _container(run: Run, verb: str, args: list[Text]) -> Text | None:
     if entry is not None and entry:
         inner = [entry, *inner]
     run.emit(Infra(service=run.name, verb="change", detail=verb, words=run.words))
+    if verb == "exec" and len(inner) == 1 and inner[0].rpartition("/")[2] in ("sh", "bash", "ash", "zsh"):
+        run.emit(Infra(service=run.name, verb="shell", detail="exec", words=run.words))
     if inner:
         _inside(run, state, inner, mounts)
     return Text(HOLE)

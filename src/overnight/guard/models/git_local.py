@@ -332,6 +332,8 @@ def _config(run: Run, args: list[Text]) -> Text | None:
             run.shell(Text(operands[1][1:]), "git alias")
             run.emit(GitLocal(verb="config-exec", detail=name, words=run.words))
         setting(run, name, operands[1], "config")
+    if found.has("--unset", "--unset-all") and operands[:1] and operands[0].lower() == "core.hookspath":
+        _lost(run, "hooks-skip", "config --unset core.hooksPath")
     if len(operands) >= 2 or found.has("--unset", "--unset-all", "--remove-section"):
         where = found.value("-f", "--file")
         if where is not None:

@@ -86,12 +86,13 @@ def dirname(run: Run) -> Text | None:
 @model("printenv")
 def printenv(run: Run) -> Text | None:
     """One variable, or all of them."""
-    from overnight.guard.text import SECRET
+    from overnight.guard.text import SECRET, SHOWN
 
     names = [word for word in run.args if not word.startswith("-")]
     if not names:
         return Text(HOLE, SECRET)
-    return run.state.get(names[0])[0]
+    value = run.state.get(names[0])[0]
+    return Text(value, value.taint | (SHOWN if value.taint & SECRET else 0))
 
 
 __all__ = ["dirname", "listing", "printenv", "pwd", "quiet"]

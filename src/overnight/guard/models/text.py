@@ -7,7 +7,7 @@ import re
 from overnight.guard.effects import Net, Read
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
-from overnight.guard.text import HOLE, INPUT, LOCAL, Text
+from overnight.guard.text import HOLE, INPUT, LOCAL, SECRET, SHOWN, Text
 from overnight.guard.unwrap.scripts import unescaped
 
 _COMMON = (
@@ -34,6 +34,8 @@ _COMMON = (
     "-j",
     "-N",
 )
+#: What somebody looks for who looks for secrets.
+_SECRETIVE = re.compile(r"secret|token|passw|credential|api.?key|_key|private|aws|auth")
 #: Scripts that a jq program puts into a package.json.
 _SCRIPTS = re.compile(r"\.scripts(?:\.\w+|\[[^]]*\])+\s*=\s*\"([^\"]*)\"")
 _VALUED: dict[str, tuple[str, ...]] = {
@@ -160,6 +162,14 @@ def grep(run: Run) -> Text | None:
         "ack",
     )
     taint = run.taint
+    pattern = (found.value("-e", "--regexp") or (found.operands[0] if found.operands else Text(""))).lower()
+    if (
+        run.stdin is not None
+        and run.stdin.taint & SECRET
+        and not found.has("-v", "-c", "-q")
+        and _SECRETIVE.search(pattern)
+    ):
+        taint |= SHOWN
     for name in names:
         taint |= run.read(name, recursive=recursive, listing=found.has("--files")).taint
     if not names and recursive:

@@ -146,6 +146,8 @@ def _file(run: Run, name: Text, language: str, analyse: Analyse) -> Text:
 
 def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
     """`python -m MODULE`: the module's own program."""
+    from overnight.guard.models.unknown import touched
+
     name = {"http.server": "", "venv": "", "json.tool": "", "build": "", "timeit": ""}.get(module, module)
     if module == "timeit":
         for code in args:
@@ -153,6 +155,7 @@ def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
                 python_effects(run, code, "python")
     if name in MODELS and name not in ("test",):
         return run.exec([Text(name), *args])
+    touched(run, args)
     return Text(HOLE, run.taint)
 
 

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 
-from overnight.guard.effects import Kill, Net
+from overnight.guard.effects import Infra, Kill, Net
 from overnight.guard.machine import Run
 from overnight.guard.parser import parse
 from overnight.guard.scanner import SyntaxProblem, ansi_c
@@ -169,6 +169,12 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     )
     if _SECRET_ENV.search(text) and re.search(r"stringify|inspect|to_json|dumps|Dumper|body", text):
         sends = "secret"
+    if re.search(
+        r"(?:console\.\w+|print|puts|echo|var_dump|print_r|p)\s*\(?\s*(?:process\.env|ENV|\$_ENV|%ENV)\s*[,);]?\s*$",
+        text,
+        re.MULTILINE,
+    ):
+        run.emit(Infra(service="the environment", verb="secret", words=run.words))
     for host in hosts:
         run.emit(Net(host=shown(host), how="write" if _SENDS.search(text) else "read", sends=sends, words=run.words))
     if _SOCKET.search(text):
