@@ -47,7 +47,7 @@ class World:
     def __init__(self, scripts: Mapping[str, Sequence[Act]], policy: Policy = POLICY) -> None:
         """scripts: per task, one act a run; the last repeats."""
         self.scripts, self.policy = scripts, policy
-        #: What runs were given and did not settle; whoever has a real purse sets it here.
+        #: Runs that were given something and are not settled.
         self.given: set[str] = set()
         self.purse: Purse = _Purse(self)
         self.target = ["base"]

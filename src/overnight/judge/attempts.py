@@ -141,7 +141,7 @@ def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:
         case FailureClass.AUTH:
             return Wait(_hold(HoldReason.AUTH_EXPIRED, outcome.why, f"log in again, then {resume}", None))
         case FailureClass.MONEY:
-            # A person who has not enough money themselves can't be told a time; a budget of a day or a month can.
+            # A budget of a day or a month begins anew by itself; a task's, or the vendor's credit, does not.
             how = f"`overnight budget set` or new credit, then {resume}"
             return Wait(_hold(HoldReason.ALLOWANCE_SPENT, outcome.why, how, outcome.until))
         case FailureClass.LAUNCH:
