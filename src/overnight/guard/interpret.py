@@ -9,6 +9,7 @@ from overnight.guard.builtins import subscript, traces
 from overnight.guard.dispatch import dispatch
 from overnight.guard.effects import Exec, Unverifiable
 from overnight.guard.expand import Expander
+from overnight.guard.lists import assigned, joined, spawns
 from overnight.guard.machine import Machine, Run
 from overnight.guard.parser import parse
 from overnight.guard.redirect import Redirects
@@ -274,7 +275,7 @@ class Interpreter:
         return Text(out if out == "" else HOLE, out.taint) if out else out
 
     def _while(self, node: While, state: State) -> Text:
-        if self._endless(node) and _spawns(node.body):
+        if self._endless(node) and spawns(node.body):
             self.m.emit(Exec(program="sh", kind="fork-bomb", words=("while", "&")))
         first = self.script(node.condition, state)
         return joined([first, self._repeat(node.body, state)])
@@ -311,11 +312,11 @@ class Interpreter:
     def _c_for(self, node: CFor, state: State) -> Text:
         for word in node.head:
             self.expander.text(word, state)
-            _assigned(word, state)
+            assigned(word, state)
         if (
             not (node.head[1].literal() or "").strip()
             and not any(not isinstance(p, Lit) for p in node.head[1].parts)
-            and _spawns(node.body)
+            and spawns(node.body)
         ):
             self.m.emit(Exec(program="sh", kind="fork-bomb", words=("for", "&")))
         return self._repeat(node.body, state)
@@ -350,7 +351,7 @@ class Interpreter:
 
     def _arith(self, node: ArithCommand, state: State) -> Text:
         self.expander.text(node.body, state)
-        _assigned(node.body, state)
+        assigned(node.body, state)
         return Text("")
 
     def _coproc(self, node: Coproc, state: State) -> Text:
@@ -378,33 +379,3 @@ def interpreter(machine: Machine) -> Interpreter:
     machine.dispatch = lambda run: dispatch(run, made)
     machine.script = made.script
     return made
-
-
-def _spawns(body: Script) -> bool:
-    for item in body.items:
-        if item.background:
-            return True
-        inner = item.command
-        if isinstance(inner, Group) and _spawns(inner.body):
-            return True
-    return False
-
-
-def _assigned(word: Word, state: State) -> None:
-    """Names in an arithmetic text may change: they are numbers from then on."""
-    text = "".join(part.text for part in word.parts if isinstance(part, Lit))
-    if "=" in text or "++" in text or "--" in text:
-        for name in list(state.vars):
-            if name in text:
-                state.vars[name] = (Text(STAR),)
-
-
-def joined(outs: list[Text]) -> Text:
-    """Outputs one after the other."""
-    outs = [out for out in outs if out or out.taint]
-    if len(outs) == 1:
-        return outs[0]
-    taint = 0
-    for out in outs:
-        taint |= out.taint
-    return Text("".join(outs), taint)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from overnight.guard.effects import Net
 from overnight.guard.expand import Expander
 from overnight.guard.machine import Machine, Run
-from overnight.guard.parser import body_of
+from overnight.guard.redirections import body_of
 from overnight.guard.state import State
 from overnight.guard.syntax import Redir
 from overnight.guard.text import HOLE, LOCAL, NETWORK, SECRET, Text, shown, taint_of

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import base64
-import binascii
-import codecs
-import posixpath
 
 from overnight.guard.effects import Kill, Net
 from overnight.guard.machine import Run
 from overnight.guard.text import DECODED, HOLE, LOCAL, SECRET, Text
+from overnight.guard.unwrap.python_values import Value, Values, text_of
 from overnight.guard.unwrap.scripts import source_effects
 
 _READS = frozenset({"read_text", "read_bytes", "load", "loads"})
@@ -35,7 +32,6 @@ _NET = frozenset(
         "connect",
     }
 )
-Value = str | bytes | list["Value"] | None
 
 
 def python_effects(run: Run, source: Text, language: str = "python") -> None:
@@ -55,159 +51,8 @@ def python_effects(run: Run, source: Text, language: str = "python") -> None:
         run.unverifiable("the python code nests too deep")
 
 
-class _Reader(ast.NodeVisitor):
+class _Reader(Values, ast.NodeVisitor):
     """Follows assignments of constants in order; branches are all taken."""
-
-    def __init__(self, run: Run, source: str) -> None:
-        self.run = run
-        self.source = source
-        self.names: dict[str, Value] = {}
-        self.modules: dict[str, str] = {}
-        #: Names of open files -> path.
-        self.handles: dict[str, str | None] = {}
-        self.secret = False
-        self.read_file = False
-
-    # -- values
-
-    def value(self, node: ast.AST | None) -> Value:
-        """A constant, worked out, or None."""
-        if isinstance(node, ast.Constant):
-            return node.value if isinstance(node.value, str | bytes) else None
-        if isinstance(node, ast.Name):
-            return self.names.get(node.id)
-        if isinstance(node, ast.List | ast.Tuple):
-            return [self.value(item) for item in node.elts]
-        if isinstance(node, ast.JoinedStr):
-            return "".join(
-                _text(self.value(part.value) if isinstance(part, ast.FormattedValue) else self.value(part))
-                for part in node.values
-            )
-        if isinstance(node, ast.BinOp):
-            left, right = self.value(node.left), self.value(node.right)
-            if isinstance(node.op, ast.Div):
-                return posixpath.join(_text(left), _text(right)) if left is not None else None
-            if isinstance(node.op, ast.Add):
-                if isinstance(left, bytes) and isinstance(right, bytes):
-                    return left + right
-                if isinstance(left, list) and isinstance(right, list):
-                    return left + right
-                return None if left is None and right is None else _text(left) + _text(right)
-            if isinstance(node.op, ast.Mod) and isinstance(left, str):
-                return left.replace("%s", _text(right) if not isinstance(right, list) else HOLE)
-            return None
-        if isinstance(node, ast.Subscript):
-            return self._subscript(node)
-        if isinstance(node, ast.Call):
-            return self._called(node)
-        if isinstance(node, ast.Attribute) and node.attr == "parent":
-            return posixpath.dirname(_text(self.value(node.value)))
-        return None
-
-    def _subscript(self, node: ast.Subscript) -> Value:
-        inner = self.value(node.value)
-        if isinstance(node.slice, ast.Slice):
-            step = node.slice.step
-            if (
-                isinstance(inner, str)
-                and isinstance(step, ast.UnaryOp)
-                and node.slice.lower is None
-                and node.slice.upper is None
-            ):
-                return inner[::-1]
-            return None
-        if self.name(node.value) == "os.environ":
-            return self._environment(self.value(node.slice))
-        return None
-
-    def _environment(self, name: Value) -> Value:
-        values = self.run.state.get(_text(name))
-        if values[0].taint & SECRET:
-            self.secret = True
-        return str(values[0])
-
-    def _called(self, node: ast.Call) -> Value:
-        name = self.name(node.func)
-        tail = name.rpartition(".")[2]
-        args = [self.value(arg) for arg in node.args]
-        first = args[0] if args else None
-        if tail in ("b64decode", "urlsafe_b64decode", "standard_b64decode", "decodebytes") and first is not None:
-            try:
-                return base64.b64decode(_text(first) + "==")
-            except (binascii.Error, ValueError):
-                return None
-        if tail in ("fromhex", "unhexlify") and first is not None:
-            try:
-                return bytes.fromhex(_text(first))
-            except ValueError:
-                return None
-        if (
-            tail == "chr"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-            and isinstance(node.args[0].value, int)
-        ):
-            return chr(node.args[0].value) if 0 < node.args[0].value < 0xD800 else None
-        if tail in ("Path", "PurePath", "PosixPath", "str", "abspath", "realpath", "fsencode", "fspath", "quote"):
-            return posixpath.join(*[_text(arg) for arg in args]) if args else None
-        if tail == "expanduser":
-            return self._expanded(first if first is not None else self._receiver(node))
-        if tail == "home" or name == "Path.home":
-            return self.run.m.bounds.home
-        if tail in ("join", "joinpath") and name.startswith(("os.path", "posixpath", "path")):
-            return posixpath.join(*[_text(arg) for arg in args]) if args else None
-        if name in ("os.getenv", "os.environ.get") and args:
-            return self._environment(first)
-        if tail == "getcwd":
-            return self.run.state.cwd
-        inner = self._receiver(node)
-        if tail == "decode" and isinstance(inner, bytes):
-            return inner.decode("utf-8", "replace")
-        if (
-            tail == "decode"
-            and name == "codecs.decode"
-            and len(args) > 1
-            and _text(args[1]).replace("_", "") in ("rot13",)
-        ):
-            return codecs.decode(_text(first), "rot13")
-        if inner is None:
-            return None
-        if tail == "encode":
-            return _text(inner).encode()
-        if tail == "join":
-            return _text(inner).join(_text(item) for item in first) if isinstance(first, list) else None
-        if tail == "split":
-            return list(_text(inner).split(_text(first) if first is not None else None))
-        if tail == "replace" and len(args) > 1:
-            return _text(inner).replace(_text(first), _text(args[1]))
-        if tail in ("joinpath", "with_name", "with_suffix"):
-            base = posixpath.dirname(_text(inner)) if tail == "with_name" else _text(inner)
-            return posixpath.join(base, *[_text(arg) for arg in args])
-        if tail in ("resolve", "absolute", "strip", "lower", "format"):
-            return inner
-        return None
-
-    def _receiver(self, node: ast.Call) -> Value:
-        return self.value(node.func.value) if isinstance(node.func, ast.Attribute) else None
-
-    def _expanded(self, value: Value) -> Value:
-        text = _text(value)
-        return self.run.m.bounds.home + text[1:] if text.startswith("~") else text
-
-    def name(self, node: ast.AST) -> str:
-        """Dotted name of what is called, aliases and getattr resolved; empty when it is computed."""
-        if isinstance(node, ast.Name):
-            return self.modules.get(node.id, node.id)
-        if isinstance(node, ast.Attribute):
-            inner = self.name(node.value)
-            return f"{inner}.{node.attr}" if inner else f".{node.attr}"
-        if isinstance(node, ast.Call):
-            called = self.name(node.func)
-            if called in ("getattr", "builtins.getattr") and len(node.args) > 1:
-                return f"{self.name(node.args[0])}.{_text(self.value(node.args[1]))}"
-            if called in ("__import__", "importlib.import_module") and node.args:
-                return _text(self.value(node.args[0]))
-        return ""
 
     # -- statements
 
@@ -266,7 +111,7 @@ class _Reader(ast.NodeVisitor):
             and isinstance(node.func, ast.Attribute)
             and (path := self._opened(node.func.value)) is not None
         ):
-            self.run.write(path, Text(_text(first)) if first is not None else None)
+            self.run.write(path, Text(text_of(first)) if first is not None else None)
         elif tail in _READS and receiver is not None:
             self._read(receiver)
         elif tail in _NET or name.startswith(("socket.", "http.client.", "ftplib.", "smtplib.")):
@@ -284,8 +129,8 @@ class _Reader(ast.NodeVisitor):
 
     def _native(self, first: Value) -> None:
         """Calls into shared objects; `system` in one is a shell."""
-        if first is not None and " " in _text(first):
-            self.run.shell(Text(_text(first)), "python")
+        if first is not None and " " in text_of(first):
+            self.run.shell(Text(text_of(first)), "python")
         elif first is not None:
             self.run.opaque("opaque")
 
@@ -309,8 +154,8 @@ class _Reader(ast.NodeVisitor):
         source = ast.unparse(node.args[0]) if node.args else ""
         if any(word in source for word in ("decode", "fromhex", "unhexlify", "[::-1]", "decompress", "rot13")):
             self.run.opaque("obfuscated", DECODED)
-        if first is not None and HOLE not in _text(first):
-            python_effects(self.run, Text(_text(first)))
+        if first is not None and HOLE not in text_of(first):
+            python_effects(self.run, Text(text_of(first)))
         elif node.args and any(isinstance(inner, ast.Call) for inner in ast.walk(node.args[0])):
             text = ast.unparse(node.args[0])
             remote = any(word in text for word in ("urlopen", "requests", "http"))
@@ -320,14 +165,14 @@ class _Reader(ast.NodeVisitor):
         first = args[0] if args else None
         if name.startswith(("os.exec", "os.spawn", "os.posix_spawn")) or name.endswith("create_subprocess_exec"):
             flat = [item for arg in args for item in (arg if isinstance(arg, list) else [arg])]
-            words = [_text(item) for item in flat]
+            words = [text_of(item) for item in flat]
             if name.startswith(("os.execl", "os.execv", "os.posix_spawn")):
                 words = words[1:]
             elif name.startswith("os.spawn"):
                 words = words[2:]
             first = list(words)
         if isinstance(first, list) and first:
-            self.run.exec([Text(_text(word)) for word in first])
+            self.run.exec([Text(text_of(word)) for word in first])
         elif isinstance(first, str):
             if HOLE in first and first.strip(HOLE) == "":
                 self.run.opaque("computed", LOCAL)
@@ -355,7 +200,7 @@ class _Reader(ast.NodeVisitor):
             self._read(path)
 
     def _at_home(self, path: Value) -> str:
-        return _text(path)
+        return text_of(path)
 
     def _read(self, path: Value) -> None:
         self.read_file = True
@@ -396,7 +241,7 @@ class _Reader(ast.NodeVisitor):
                 self.run.write(self._at_home(name), how="mode" if how in ("chmod", "chown") else "write")
 
     def _net(self, name: str, first: Value, node: ast.Call) -> None:
-        text = _text(first)
+        text = text_of(first)
         if (
             not name.startswith(
                 ("requests.", "urllib.", "httpx.", "http.", "socket.", "ftplib.", "smtplib.", "urlopen", "aiohttp.")
@@ -414,11 +259,3 @@ class _Reader(ast.NodeVisitor):
         how = "reverse-shell" if shells else "write" if sends != "none" or name.endswith((".post", ".put")) else "read"
         if host or shells:
             self.run.emit(Net(host=host, how=how, sends=sends, words=self.run.words))
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, list):
-        return " ".join(_text(item) for item in value)
-    return value if value is not None else HOLE
