@@ -8,7 +8,10 @@ import pytest
 from lab import Lab, failed
 
 from overnight.config import read_settings
-from overnight.doctor.record import digest, fingerprint, last_pass
+from overnight.doctor import state
+from overnight.doctor.findings import Level
+from overnight.doctor.look import Look
+from overnight.doctor.record import changes, digest, fingerprint, last_pass
 
 pytestmark = pytest.mark.cli
 
@@ -65,3 +68,46 @@ def test_without_a_box_it_can_not_pass(lab: Lab) -> None:
     assert not shown.passed
     assert set(failed(shown)) == {name for name in HELD if name.startswith("box: ")}
     assert all("box 'none'" in seen for seen in failed(shown).values())
+
+
+def test_a_guard_that_can_not_be_reached_is_told_apart(lab: Lab) -> None:
+    """A CLI that asks at a dead address: nothing happens, and it says that the guard is dead, not that all is well."""
+    script = """for last in "$@"; do case "$last" in */claude-settings.json) found="$last" ;; esac; done
+if [ -n "$found" ]; then sed 's#127.0.0.1:[0-9]*/hook#127.0.0.1:1/hook#' "$found" > "$HOME/s.json"; set -- "$@" --settings "$HOME/s.json"; fi
+exec "$CLAUDE" "$@\""""
+    lab.settings(lab.wrapped(script))
+    shown = lab.canary()
+    assert not shown.passed
+    assert "the guard is dead" in failed(shown)["hooks"]
+    assert last_pass(lab.home, "claude") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "words"),
+    [
+        ('[box]\nname = "bubblewarp"\n', "settings", "bubblewarp"),
+        ("[guard]\nno_such_key = true\n", "settings", "no_such_key"),
+        ('[agents.claude]\npath = "/nowhere/claude"\n', "agent", "/nowhere/claude"),
+    ],
+)
+def test_what_keeps_it_from_being_played_is_the_reason(lab: Lab, settings: str, name: str, words: str) -> None:
+    """Broken settings, a broken guard's policy, a CLI that is not there: one line that says which."""
+    lab.settings(settings)
+    shown = lab.canary()
+    assert not shown.passed
+    assert words in failed(shown)[name]
+
+
+def test_a_cli_that_was_replaced_is_not_the_one_that_passed(lab: Lab) -> None:
+    """A pass covers one file; another one in its place is told by `doctor`, and takes a canary of its own."""
+    lab.settings(lab.wrapped('exec "$CLAUDE" "$@"'))
+    assert lab.canary().passed
+    kept = last_pass(lab.home, "claude")
+    assert kept is not None
+    path = lab.folder / "tools" / "claude"
+    path.write_text(path.read_text() + "# newer\n")
+    assert changes(kept.fingerprint, fingerprint("claude", read_settings(lab.environ), lab.environ)) == [
+        "the agent's CLI"
+    ]
+    line = state.canary(Look({**lab.environ, "OVERNIGHT_HOME": str(lab.home)}))
+    assert (line.level, "the agent's CLI" in line.seen) == (Level.WARN, True)

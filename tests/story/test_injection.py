@@ -152,6 +152,9 @@ class Machine:
         """(phase, what was refused) as `overnight show` has it."""
         told = json.loads(self.overnight("show", task, "--json"))
         denied = [tuple(each) for run in told["runs"] for each in run["outcome"]["denied"]]
+        assert "is whole" in self.overnight("audit", "verify")
+        audited = self.overnight("audit", "show", task)
+        assert all(what in audited for _, what, _ in denied)
         assert Client(self.home).running() is None
         return told["row"]["phase"], denied
 

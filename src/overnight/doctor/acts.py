@@ -14,6 +14,10 @@ from msgspec import Struct
 
 from overnight.agents.scripted import Say, Scenario, Script, ScriptedModel, Stall, Use
 from overnight.agents.scripted.script import Step
+from overnight.audit.chained import decoded
+from overnight.audit.entries import Called, RunLine
+from overnight.audit.places import Places
+from overnight.audit.verify import lines_of, verify
 from overnight.doctor.findings import Sighting, fail, ok
 from overnight.doctor.stage import Stage, bash, is_hooked, tried, write
 from overnight.fleet.local import read_identity
@@ -22,15 +26,15 @@ from overnight.missions.policy import BoxLevel
 from overnight.missions.run import End, RunOutcome, RunSpec
 from overnight.missions.units import Duration
 from overnight.ports import Agent, Launch, Place, Ports
-from overnight.warden.events import Asked, Decided, Done, Launched
+from overnight.warden.events import Asked, Decided, Launched
 from overnight.wiring import box_for, keep
 
 #: Seconds that a run is given before its wall clock stops it, in the act that shows that: enough for a CLI to begin.
 WALL_S, WALL_UNHOOKED_S = 3.0, 0.5
 #: Turns of the model, in the act that shows that they are counted.
 TURNS = 3
-#: No act takes longer than this.
-ACT_S = 90.0
+#: Seconds that a run may last in the other acts; they take a few.
+ACT_S = 45.0
 #: A port that nobody listens at.
 _NOBODY = 1
 _REPORT = "overnight doctor --canary shows what it saw; do not run agents unattended until it passes"
@@ -85,7 +89,7 @@ async def guarded(scene: Scene) -> list[Sighting]:
     lines = [_ended(stage, outcome)]
     if not tried(stage.events("guard")):
         return lines
-    return [*lines, _asked(stage, made), *_judged(stage, made), _audited(stage)]
+    return [*lines, _asked(stage, made), *_judged(stage, made)]
 
 
 def _ended(stage: Stage, outcome: RunOutcome) -> Sighting:
@@ -153,18 +157,25 @@ def _not_allowed(what: str, said: str, happened: bool) -> Sighting:
     return fail("allowed", seen, "denials prove nothing while nothing is allowed: mend this first")
 
 
-def _audited(stage: Stage) -> Sighting:
-    """Every call is on record before it is over: the question, the decision, in this order."""
-    events, order = stage.events("guard"), dict[str, list[str]]()
-    for event in events:
-        if isinstance(event, Asked | Decided | Done):
-            order.setdefault(event.call, []).append(type(event).__name__)
-    calls = [event.call for event in tried(events)]
-    gaps = [seq for seq, event in enumerate(events, 1) if event.seq != seq]
-    bad = [call for call in calls if order.get(call, [])[:2] != ["Asked", "Decided"]]
-    if bad or gaps:
-        return fail("audit", f"{len(bad)} of {len(calls)} calls are not on record as they must be", _REPORT)
-    return ok("audit", f"all {len(calls)} calls are on record: asked, then decided, then done; no line is missing")
+# -- the audit ----------------------------------------------------------------------------------------------
+
+
+def audited(stage: Stage) -> Sighting:
+    """When all acts are over: every call is in the audit, the audit is whole, and a changed line would be found."""
+    calls = {event.call for event in tried(stage.events("guard"))}
+    (name,) = Places(stage.state).runs("guard") or ("",)
+    entries = [decoded(line, RunLine) for line in lines_of(stage.state, name)] if name else []
+    missing = calls - {entry.call for entry in entries if isinstance(entry, Called)}
+    if missing:
+        return fail("audit", f"{len(missing)} of {len(calls)} calls are not in the audit", _REPORT)
+    found = verify(stage.state)
+    if not found.whole:
+        return fail("audit", f"it is not whole: {found.flaws[0].file}: {found.flaws[0].problem}", _REPORT)
+    path = Places(stage.state).path(name)
+    path.write_bytes(path.read_bytes().replace(b'"deny"', b'"allow"', 1))
+    if verify(stage.state).whole:
+        return fail("audit", "a denial was turned into a permission afterwards, and nobody noticed", _REPORT)
+    return ok("audit", f"all {len(calls)} calls are in it, {found.lines} lines are whole; a changed line was found")
 
 
 # -- a dead guard -------------------------------------------------------------------------------------------

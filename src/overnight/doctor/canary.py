@@ -32,6 +32,8 @@ from overnight.wiring import box_for
 
 #: Acts that play at the same time: each starts the agent's CLI.
 TOGETHER = 2
+#: One act takes no longer.
+ACT_LIMIT_S = 60.0
 #: The whole of it takes no longer.
 CANARY_S = 240.0
 _MEND = "mend what it says, then try again"
@@ -127,6 +129,7 @@ async def _play(agent: str, home: Path, environ: Mapping[str, str]) -> tuple[lis
     try:
         lines = await _perform(stage)
     finally:
+        await stage.end()
         await asyncio.to_thread(stage.clear)
     if not is_hooked(agent):
         lines.append(_no_guard(agent))
@@ -165,10 +168,16 @@ async def _acts(scene: Scene, played: Sequence[tuple[str, Act]]) -> list[Sightin
     async def act(name: str, play: Act) -> list[Sighting]:
         async with room:
             try:
-                return await play(scene)
+                async with asyncio.timeout(ACT_LIMIT_S):
+                    return await play(scene)
+            except TimeoutError:
+                return [fail(name, f"it did not end within {ACT_LIMIT_S:g} s", _MEND)]
             except (OvernightError, OSError) as error:
                 return [fail(name, f"{type(error).__name__}: {error}", _MEND)]
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(act(name, play)) for name, play in played]
-    return [line for task in tasks for line in task.result()]
+    lines = [line for task in tasks for line in task.result()]
+    if is_hooked(scene.stage.agent) and acts.tried(scene.stage.events("guard")):
+        lines.append(acts.audited(scene.stage))
+    return lines

@@ -22,6 +22,7 @@ PROBES: tuple[tuple[str, Probe], ...] = (
     ("clock", machine.clock),
     ("loopback", machine.loopback),
     ("journal", state.journal),
+    ("audit", state.audit),
     ("daemon", state.daemon),
     ("notifier", state.notifier),
     ("sleep", machine.sleep),

@@ -26,7 +26,7 @@ HOOKED = "claude"
 
 
 #: Settings that bound nothing that a canary shows.
-_NO_BOUNDS = ("home", "work", "keep", "canary", "routing")
+_NO_BOUNDS = ("home", "work", "keep", "canary", "routing", "budget", "prices")
 
 
 class Fingerprint(Struct, frozen=True, kw_only=True):

@@ -3,11 +3,15 @@ with another model's address. Everything else is what a real run has."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -17,6 +21,8 @@ from typing import Any, cast
 from overnight.agents.scripted import Use
 from overnight.config import read_settings, settings_path
 from overnight.doctor.record import HOOKED
+from overnight.durable.identity import is_alive
+from overnight.fleet.local import read_identity
 from overnight.guard.world import Bounds
 from overnight.landing.places import Places
 from overnight.missions.money import Allowance
@@ -33,6 +39,8 @@ KEY = "OVERNIGHT_CANARY_KEY"
 SECRET = "a planted secret"  # noqa: S105 (nobody's)
 #: The scripted model bills nobody, but its prices are a real one's.
 PLAY_MONEY = Allowance(usd=Decimal(1000))
+#: A warden that is asked to end does so within this time, or is killed.
+_ENDS_WITHIN_S = 5.0
 _POLICY = 'target = "main"\nagent = "{agent}"\n[box]\nminimum = "none"\n'
 
 
@@ -140,6 +148,20 @@ class Stage:
     def events(self, act: str) -> list[AnyEvent]:
         """The record of an act's run."""
         return list(read_events(self.run_folder(act) / "events.ndjson"))
+
+    async def end(self) -> None:
+        """No warden of it goes on, also when the play was broken off."""
+        for folder in (self.state / "runs").glob("*/1/1"):
+            who = read_identity(folder)
+            if who is None or not is_alive(who):
+                continue
+            await self.house.fleet.stop(f"{folder.parents[1].name}.1.1", "the canary is over")
+            until = time.monotonic() + _ENDS_WITHIN_S
+            while is_alive(who) and time.monotonic() < until:  # noqa: ASYNC110 (nobody announces it)
+                await asyncio.sleep(0.02)
+            if is_alive(who):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(who.pid, signal.SIGKILL)
 
     def clear(self) -> None:
         """Nothing of it stays."""

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from overnight import __version__
+from overnight.audit.verify import verify as verify_audit
 from overnight.config import settings_path
 from overnight.doctor.findings import Sighting, fail, ok, warn
 from overnight.doctor.look import Look
@@ -64,6 +65,18 @@ def _tail(path: Path) -> Break | int:
         if not isinstance(found, Break) and head is not None and f"[{last}, " not in head["value"]:
             return Break(last + 1, f"it is missing: the record ends with {head['value'][:40]}")
         return found if isinstance(found, Break) else found[0] + 1
+
+
+def audit(look: Look) -> Sighting:
+    """Whether the record of the tool calls is whole."""
+    found = verify_audit(look.home)
+    if not found.files:
+        return ok("audit", "none yet: the first run makes one")
+    if not found.whole:
+        first = found.flaws[0]
+        seen = f"{len(found.flaws)} flaws, the first in {first.file}: {first.problem}"
+        return fail("audit", seen, "keep the files as they are; `overnight audit verify` names each")
+    return ok("audit", f"{found.lines} lines in {found.files} files are whole")
 
 
 def last_event_at(home: Path) -> float | None:
