@@ -21,6 +21,7 @@ from overnight.audit.checkpoints import Made
 from overnight.audit.upkeep import Upkeep
 from overnight.config import Settings
 from overnight.doctor.gate import Gate
+from overnight.durable import pauses
 from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.engine import Engine, Flow
@@ -38,6 +39,8 @@ from overnight.wiring import house_for, purse_for
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
 JOURNAL_RETRY_S = 5.0
 DAY_S = 86400.0
+#: How often it is looked whether somebody paused or resumed by hand; what starts looks by itself.
+PAUSES_EVERY_S = 1.0
 STARTS_WITHIN_S = 15.0
 
 
@@ -119,6 +122,7 @@ class Life:
             asyncio.create_task(self._wait_for_down()),
             asyncio.create_task(self._sweep_daily(keep_s)),
             asyncio.create_task(self._audit.daily()),
+            asyncio.create_task(self._watch_pauses()),
         ]
         try:
             await self.engine.run()
@@ -133,6 +137,15 @@ class Life:
     async def _wait_for_down(self) -> None:
         await self._down.wait()
         self.engine.close()
+
+    async def _watch_pauses(self) -> None:
+        """A file that comes or goes by hand wakes nobody: tasks that wait for its end would wait for ever."""
+        seen = pauses.read(self._journal.home)
+        while True:
+            await asyncio.sleep(PAUSES_EVERY_S)
+            if (now := pauses.read(self._journal.home)) != seen:
+                seen = now
+                self.engine.poke()
 
     async def _sweep_daily(self, keep_s: float) -> None:
         while True:

@@ -19,6 +19,7 @@ from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.settings import inside_path, tool_folders
 from overnight.config import Settings, bound, read_policy, read_settings
+from overnight.durable import pauses
 from overnight.durable.identity import boot_id
 from overnight.durable.journal import Journal, Observer
 from overnight.durable.purse import LedgerPurse
@@ -142,6 +143,7 @@ async def keep(
             guard,
             environ,
             stop,
+            paused=lambda: pauses.ends(folder.parents[3], spec.repo),
             audit=lambda version, level, without: RunAudit(folder.parents[3], spec, without, version, level),
             secrets=settings.redact.patterns,
             tools=tool_folders(settings.box),

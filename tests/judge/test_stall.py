@@ -176,6 +176,7 @@ def test_an_error_that_changes_with_the_edits_is_work() -> None:
     assert watch(tries([f"AssertionError: {n} tests fail" for n in range(20, 0, -1)])) == []
     same = watch(tries(["AssertionError: 3 tests fail in 0.4s"] * 6))
     assert kinds(same) == [(Condition.ERRORS, False), (Condition.ERRORS, True)]
+    assert watch(tries(["Exit code 1"] * 20)) == []  # it may fail for another reason now
 
 
 def test_a_call_that_works_now_clears_its_error() -> None:
@@ -192,7 +193,7 @@ def test_a_call_that_works_now_clears_its_error() -> None:
 
 def test_what_is_not_known_is_not_held_against_a_run() -> None:
     """Looks that could not find out are no looks without progress."""
-    assert watch(Looked(at=n, progress=Progress(), counts=True) for n in range(100)) == []
+    assert watch(Looked(at=n, progress=Progress(passing=0), counts=True) for n in range(100)) == []
 
 
 @pytest.mark.parametrize("figure", ["size", "files", "ticks", "passing"])
@@ -206,7 +207,16 @@ def test_any_figure_that_gets_better_is_progress(figure: str) -> None:
 
 def test_many_files_over_many_steps_are_no_flood() -> None:
     """A look that comes late speaks of all steps since the one before."""
-    assert watch([Looked(at=1, progress=Progress(), changed=500, steps=5)]) == []
+    assert watch([Looked(at=1, progress=Progress(), changed=140, steps=5)]) == []
+    assert len(watch([Looked(at=1, progress=Progress(), changed=141, steps=5)])) == 1
+
+
+def test_facts_that_come_late_are_of_their_own_time() -> None:
+    """A look sees edits whose calls are still in line: what was called and said before them is no repetition."""
+    seen: list[Observation] = [Looked(at=100, progress=Progress(size=9), changed=1)]
+    for n in range(50):
+        seen += [Called(at=n, fingerprint="make"), Said(at=n, text="Again.")]
+    assert watch(seen) == []
 
 
 def test_what_lies_outside_and_does_not_grow_is_told_once() -> None:

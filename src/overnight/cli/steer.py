@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import click
 
 from overnight.cli import home
 from overnight.cli.paper import note, say
-from overnight.errors import BadInput, BadState
+from overnight.errors import BadInput, BadState, DaemonUnreachable, StateNotWritable
 from overnight.missions.clarify import understand
 from overnight.missions.hold import HoldReason
 from overnight.missions.task import Phase
+from overnight.missions.units import show_duration
 from overnight.report.find import repo_named, task_id
-from overnight.report.journal import reading
 from overnight.report.status import read_pauses, unended
 from overnight.report.story import story
 from overnight.report.views import State, TaskRow
 
+#: Who pauses, in the file and on record.
+_ACTOR = "cli"
 _tasks = click.argument("tasks", nargs=-1, metavar="[TASK]...")
 _some_tasks = click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
 _repo = click.option("--repo", metavar="NAME", help="All tasks of this repo, also later ones.")
@@ -31,14 +32,19 @@ _everything = click.option("--all", "everything", is_flag=True, help="All tasks,
 @_repo
 @_everything
 def pause(tasks: tuple[str, ...], repo: str | None, everything: bool) -> None:
-    """Let nothing new start, for some tasks, a repo or everything. Steps under way go on to their end."""
+    """Let nothing new start, for some tasks, a repo or everything. Steps under way go on to their end.
+
+    For a repo or for everything it is the file `PAUSED` in the state folder, or in `repos/NAME` there, that pauses.
+    One made by hand (`touch`) also ends the runs under way, as `overnight stop --all` does.
+    """
     match _scope(tasks, repo, everything):
         case None:
             for task in _ids(tasks):
                 home.ask("want", task=task, want="pause")
                 say(f"{task} pauses before its next step. `overnight resume {task}` takes it back.")
         case lane:
-            home.ask("pause_all", lane=lane)
+            _write_pause(lane, drain=True)
+            _tell()
             how = f" --repo {lane}" if lane else ""
             say(f"Nothing new starts{f' in {lane}' if lane else ''}. `overnight resume{how}` takes it back.")
     _say_if_nobody_heeds()
@@ -65,11 +71,10 @@ def resume(tasks: tuple[str, ...], repo: str | None, everything: bool) -> None:
 
 
 def _resume_scope(lane: str) -> None:
-    with reading(home.state_folder()) as db:
-        pauses = read_pauses(db)
+    pauses = read_pauses(home.state_folder())
     lifted = [each.repo or "" for each in pauses if not lane or each.repo == lane]
     for each in lifted:
-        home.ask("resume_all", lane=each)
+        _remove_pause(each)
     rows = [row for row in unended(home.state_folder()) if _paused(row) and (not lane or row.repo == lane)]
     for row in rows:
         home.ask("resume", task=row.id)
@@ -89,11 +94,17 @@ def _paused(row: TaskRow) -> bool:
 @_tasks
 @click.option("--all", "everything", is_flag=True, help="Everything that runs; nothing new starts either.")
 def stop(tasks: tuple[str, ...], everything: bool) -> None:
-    """End what runs, keep its work, and pause. `overnight resume` goes on from there."""
+    """End what runs, keep its work, and pause. `overnight resume` goes on from there.
+
+    It needs no daemon: runs are ended by their own folders, and a warden that does not end within 3 s is killed.
+    """
     if everything == bool(tasks):
         raise click.UsageError("Name tasks, or say `--all`: `overnight stop TASK` or `overnight stop --all`.")
     if everything:
-        home.ask("pause_all", lane="")
+        _write_pause("", drain=False)
+        _end_runs(None, "a person stopped it")
+        _tell()
+        say("Nothing new starts. `overnight resume` takes it back.")
         chosen = [row for row in unended(home.state_folder()) if row.state is State.ACTIVE and row.run is not None]
     else:
         ids = _ids(tasks)
@@ -103,9 +114,8 @@ def stop(tasks: tuple[str, ...], everything: bool) -> None:
     for row in chosen:
         home.ask("want", task=row.id, want="stop")
         say(f"{row.id} ends what runs and pauses. `overnight resume {row.id}` goes on.")
-    if everything:
-        say("Nothing new starts. `overnight resume` takes it back.")
-    _end_wardens(chosen, "a person stopped it")
+    if not everything:
+        _end_runs([row.id for row in chosen], "a person stopped it")
     _say_if_nobody_heeds()
 
 
@@ -118,7 +128,7 @@ def cancel(tasks: tuple[str, ...]) -> None:
     for task in ids:
         home.ask("want", task=task, want="cancel")
         say(f"{task} is being cancelled.")
-    _end_wardens(rows, "a person cancelled it")
+    _end_runs([row.id for row in rows], "a person cancelled it")
     _say_if_nobody_heeds()
 
 
@@ -172,16 +182,46 @@ def _ids(tasks: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(task_id(home.state_folder(), task) for task in tasks))
 
 
-def _end_wardens(rows: Iterable[TaskRow], why: str) -> None:
-    """Where no daemon runs, nobody would hear the wish: the wardens of runs under way are asked themselves."""
-    if home.daemon() is not None:
-        return
-    from overnight.fleet.local import LocalFleet
+def _end_runs(tasks: Collection[str] | None, why: str) -> None:
+    """The wardens of runs under way are asked themselves: whether a daemon lives, hangs or is dead makes no difference."""
+    from overnight.fleet.kill import end_runs
 
-    fleet = LocalFleet(home.state_folder(), [], {})
-    for row in rows:
-        if row.run is not None:
-            asyncio.run(fleet.stop(f"{row.id}.{row.life}.{row.run}", why))
+    came = end_runs(home.state_folder(), why, tasks)
+    count = len(came.ended) + len(came.killed)
+    if count:
+        say(f"{count} run{'' if count == 1 else 's'} ended within {show_duration(came.seconds)}.")
+    if came.killed:
+        note(f"Killed, since they did not end by themselves: {', '.join(came.killed)}.")
+
+
+def _write_pause(lane: str, *, drain: bool) -> None:
+    """The file is the truth, whether a daemon lives or not."""
+    from overnight.durable import pauses
+
+    state = home.state_folder()
+    try:
+        pauses.pause(state, lane, by=_ACTOR, drain=drain)
+    except OSError as error:
+        raise StateNotWritable(path=state, reason=error) from error
+
+
+def _remove_pause(lane: str) -> None:
+    from overnight.durable import pauses
+
+    state = home.state_folder()
+    try:
+        pauses.resume(state, lane)
+    except OSError as error:
+        raise StateNotWritable(path=state, reason=error) from error
+    _tell()
+
+
+def _tell() -> None:
+    """Have it put on record now; the daemon would see it by itself."""
+    try:
+        home.ask("heed")
+    except (DaemonUnreachable, StateNotWritable) as error:
+        note(f"It holds, though it could not be put on record yet: {error}")
 
 
 def _say_if_nobody_heeds() -> None:

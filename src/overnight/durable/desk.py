@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from overnight.durable.engine import make_ready
+from overnight.durable import pauses
+from overnight.durable.engine import follow_pauses, make_ready
 from overnight.durable.flow import RELEASE
 from overnight.durable.journal import Journal
 from overnight.errors import BadInput, BadState, StateNotWritable, UnknownTask
@@ -42,7 +43,7 @@ class Desk:
             )
         try:
             return method(**arguments)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StateNotWritable(path=self.journal.home, reason=error) from error
         finally:
             self._wake()
@@ -158,20 +159,18 @@ class Desk:
 
     def do_pause_all(self, *, actor: str, lane: str = "") -> None:
         """Nothing new starts, anywhere or in one lane; steps under way go on to their end."""
-        with self.journal.tx("pause"):
-            self.journal.put("pause", lane, json.dumps(actor))
-            self.journal.tell("pause.on", actor=actor, why=lane or "everything")
+        pauses.pause(self.journal.home, lane, by=actor, drain=True)
+        follow_pauses(self.journal)
 
     def do_resume_all(self, *, actor: str, lane: str = "") -> bool:
         """Take such a pause back; False when there was none."""
-        with self.journal.tx("resume"):
-            was = self.journal.drop("pause", lane)
-            scope, args = ("pause-lane", [lane]) if lane else ("pause-all", [])
-            sql = f"SELECT id FROM task WHERE wait_for = ? {'AND lane = ?' if lane else ''}"  # noqa: S608 (constant)
-            for row in self.journal.db.execute(sql, (scope, *args)).fetchall():
-                make_ready(self.journal, row["id"], "a person resumed it")
-            self.journal.tell("pause.off", actor=actor, why=lane or "everything")
+        was = pauses.resume(self.journal.home, lane)
+        follow_pauses(self.journal, actor=actor)
         return was
+
+    def do_heed(self, *, actor: str) -> None:
+        """Look at the pauses' files now: somebody changed them."""
+        follow_pauses(self.journal, actor=actor)
 
     def do_put(self, *, actor: str, kind: str, key: str, value: Any) -> None:
         """Set a record."""

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from overnight.durable import pools
+from overnight.durable import pauses, pools
 from overnight.durable.flow import Cancelled, Finish, Lost, Park, Story, paused
 from overnight.durable.journal import Journal, printable
 from overnight.durable.pools import Pool
@@ -41,6 +41,7 @@ class Engine:
         self._until: float | None = None
         self._broken: BaseException | None = None
         self._interrupts: dict[Story, asyncio.Task[None]] = {}
+        self._followed = False
 
     def poke(self) -> None:
         """Something changed: look again."""
@@ -98,6 +99,8 @@ class Engine:
 
     def _turn(self) -> bool:
         """One look at everything. True when there may be more to start at once."""
+        follow_pauses(self.journal, everything=not self._followed)
+        self._followed = True
         self._heed_wants()
         self._ring_timers()
         self._grant_slots()
@@ -107,9 +110,7 @@ class Engine:
 
     def pause_on(self, lane: str) -> str | None:
         """`pause-all` or `pause-lane` while such a pause is on."""
-        if self.journal.get("pause", "") is not None:
-            return "pause-all"
-        return "pause-lane" if self.journal.get("pause", lane) is not None else None
+        return pauses.scope(self.journal.home, lane)
 
     def _heed_wants(self) -> None:
         # What unwinds was told already: a cancel is delivered once.
@@ -203,8 +204,8 @@ class Engine:
 
     def _paused_lanes(self) -> frozenset[str] | None:
         """Lanes that get no slots; None when nobody does."""
-        keys = frozenset(r["key"] for r in self.journal.db.execute("SELECT key FROM record WHERE kind = 'pause'"))
-        return None if "" in keys else keys
+        lanes = frozenset(each.lane for each in pauses.read(self.journal.home))
+        return None if "" in lanes else lanes
 
     # -- driving --------------------------------------------------------------------------------------------
 
@@ -334,6 +335,37 @@ def make_ready(journal: Journal, task: str, why: str) -> None:
     journal.db.execute(sql, (journal.clock.now(), task))
     if held is not None:
         journal.tell("task.released", task=task, why=why)
+
+
+def follow_pauses(journal: Journal, *, actor: str = "", everything: bool = False) -> None:
+    """Put on record which pauses came and went, and release what waited for those that went. The files are the truth;
+    the records say what was last seen of them. actor: who changed them just now, if that is known. everything: look
+    also when nothing changed."""
+    _adopt_old(journal)
+    now = {each.lane: each for each in pauses.read(journal.home)}
+    before = {row["key"] for row in journal.db.execute("SELECT key FROM record WHERE kind = 'pause'")}
+    if now.keys() == before and not everything:
+        return
+    with journal.tx("pauses"):
+        for lane in sorted(now.keys() - before):
+            by = now[lane].by or f"whoever made {pauses.place(journal.home, lane)}"
+            journal.put("pause", lane, json.dumps({"by": by}))
+            journal.tell("pause.on", actor=by, why=lane or "everything")
+        for lane in sorted(before - now.keys()):
+            journal.drop("pause", lane)
+            journal.tell("pause.off", actor=actor or "whoever removed its file", why=lane or "everything")
+        sql = "SELECT id, lane, wait_for FROM task WHERE wait_for IN ('pause-all', 'pause-lane')"
+        for row in journal.db.execute(sql).fetchall():
+            if ("" if row["wait_for"] == "pause-all" else row["lane"]) not in now:
+                make_ready(journal, row["id"], "its pause is over")
+
+
+def _adopt_old(journal: Journal) -> None:
+    """Pauses of journals that kept them as records only become files."""
+    sql = "SELECT key, value FROM record WHERE kind = 'pause' AND json_type(value) = 'text'"
+    for row in journal.db.execute(sql).fetchall():
+        pauses.pause(journal.home, row["key"], by=json.loads(row["value"]), drain=True)
+        journal.put("pause", row["key"], json.dumps({"by": json.loads(row["value"])}))
 
 
 def apply_want(journal: Journal, task: str) -> None:

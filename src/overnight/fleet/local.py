@@ -74,7 +74,7 @@ class LocalFleet:
         # Before the look for a warden: one that starts says who it is before it looks for this.
         write_atomically(folder / "stop", why.encode(errors="replace"))
         if (warden := read_identity(folder)) is not None:
-            _send(warden, signal.SIGTERM)
+            send(warden, signal.SIGTERM)
 
     async def _one_warden(self, folder: Path) -> str:
         """Start a warden and wait for its end; why it could not be started, if so."""
@@ -256,7 +256,7 @@ async def _exit_of(pid: int, still: Callable[[], bool] = lambda: True) -> None:
         os.close(fd)
 
 
-def _send(who: Identity, number: int) -> None:
+def send(who: Identity, number: int) -> None:
     """Send a signal to exactly this process, if it still runs."""
     try:
         fd = os.pidfd_open(who.pid)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 
+from overnight.durable.pauses import read
 from overnight.missions.codec import decode
 from overnight.missions.task import Repo
 from overnight.report.journal import reading, snapshot
@@ -31,7 +31,7 @@ def read_status(
     names = [*known, *(lane for lane in lanes if lane not in known)]
     views = [_repo(db, home, name, known.get(name), ended_since) for name in names if repo is None or name == repo]
     shown = tuple(view for view in views if view.path is not None or _has_tasks(view))
-    return StatusView(at=now, ended_since=ended_since, pauses=read_pauses(db), repos=shown)
+    return StatusView(at=now, ended_since=ended_since, pauses=read_pauses(home), repos=shown)
 
 
 def repos(home: Path) -> tuple[Repo, ...]:
@@ -46,10 +46,9 @@ def read_repos(db: sqlite3.Connection) -> tuple[Repo, ...]:
     return tuple(decode(row["value"], Repo) for row in rows)
 
 
-def read_pauses(db: sqlite3.Connection) -> tuple[PauseView, ...]:
-    """Pauses over everything or over a repo."""
-    rows = db.execute("SELECT key, value, at FROM record WHERE kind = 'pause' ORDER BY key")
-    return tuple(PauseView(repo=row["key"] or None, by=str(json.loads(row["value"])), since=row["at"]) for row in rows)
+def read_pauses(home: Path) -> tuple[PauseView, ...]:
+    """Pauses over everything or over a repo, as their files say."""
+    return tuple(PauseView(repo=each.lane or None, by=each.by or "hand", since=each.since) for each in read(home))
 
 
 def tasks_of(home: Path, repo: str) -> tuple[TaskRow, ...]:

@@ -58,6 +58,7 @@ class Keeper:
         stop: asyncio.Event,
         *,
         audit: Callable[[str, str, Callable[[str], str]], Audit],
+        paused: Callable[[], str | None] = lambda: None,
         secrets: tuple[str, ...] = (),
         tools: tuple[str, ...] = (),
         path: str = "/usr/local/bin:/usr/bin:/bin",
@@ -65,8 +66,8 @@ class Keeper:
     ) -> None:
         """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
         audit: makes the run's audit, of the agent's version, the box's level, and what takes secrets out of texts.
-        secrets: patterns of what is a secret here. tools: read-only folders with programs; path: PATH inside. prices: those of the
-        settings."""
+        paused: why nothing may go on now, asked before every call. secrets: patterns of what is a secret here. tools: read-only
+        folders with programs; path: PATH inside. prices: those of the settings."""
         self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
         self._environ, self._tools, self._path = environ, tools, path
         self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
@@ -78,7 +79,7 @@ class Keeper:
         self._listeners: Sequence[socket.socket] = ()
         self._prices: Mapping[str, Price] = prices or {}
         self._account: Account | None = None
-        self._stop = stop
+        self._stop, self._paused = stop, paused
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
         self._started = time.time()
         # Limits are about time that passes here, not about what the clock is set to or a sleeping machine.
@@ -114,6 +115,8 @@ class Keeper:
     async def _run(self) -> RunOutcome:
         if self._stop.is_set() or (self.folder / "stop").exists():
             return self._outcome(End.STOPPED, None, self._stop_reason())
+        if (why := self._paused()) is not None:
+            return self._outcome(End.STOPPED, None, why)
         model, hooks, proxy = self.box.ports(3)
         place = Place(
             home=str(self._make("home")), given=str(self._make("given")), worktree=self.spec.worktree,
@@ -257,6 +260,8 @@ class Keeper:
     def _reason_to_end(self, asked: bool, watching: asyncio.Task[None]) -> tuple[End, FailureClass | None, str] | None:
         if asked:
             return End.STOPPED, None, self._stop_reason()
+        if (why := self._paused()) is not None:
+            return End.STOPPED, None, why
         try:
             self._catch_up(LOOK_S)
             if watching.done():  # it ends by itself only for what keeps it from watching
@@ -289,6 +294,8 @@ class Keeper:
         """Why no more calls pass, once the run is to be ended."""
         if self._ended_by is not None:
             return self._ended_by[2]
+        if (why := self._paused()) is not None:
+            return why
         return self._watch.stop.why if self._watch.stop is not None else None
 
     async def _end(self, process: BoxedProcess, end: End, failure: FailureClass | None, why: str) -> None:

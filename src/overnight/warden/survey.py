@@ -128,7 +128,7 @@ class Survey:
     def _read(self) -> Sight:
         with self._out.open("rb") as file:
             answer = file.read(MOST_ANSWER)
-        counted, _, others = answer.partition(b"\0\0\0")
+        counted, _, others = answer.partition(b"\0\0")
         size, files = 0, dict[str, tuple[int, int, int]]()
         for line in counted.strip(b"\0").split(b"\0"):
             added, _, rest = line.partition(b"\t")

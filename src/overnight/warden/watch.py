@@ -44,7 +44,7 @@ from overnight.warden.events import Done, Record, Warned
 from overnight.warden.survey import Sight
 
 #: Between two looks at the work tree: so long at least, and so many times what the last look took.
-PAUSE_S, PAUSE_TIMES = 2.0, 20.0
+PAUSE_S, PAUSE_TIMES = 1.0, 10.0
 #: An agent without hooks is looked at so often.
 UNSEEN_S = 15.0
 #: Time is a fact too.

@@ -42,7 +42,7 @@ class ErrorClass(Struct, frozen=True):
 
     #: Equal for errors of one kind, such as "modulenotfounderror: no module named <name>".
     kind: str
-    #: Equal for errors that say the very same, but for times and addresses.
+    #: Equal for errors that say the very same, but for times and addresses. Empty for one that says nothing.
     exact: str
 
 
@@ -57,9 +57,9 @@ def classify(text: str, fingerprint: str, tool: str = "") -> ErrorClass:
         words = pattern.sub(name, words)
     lines = [line for part in words.splitlines() if (line := " ".join(part.split()))]
     told = [line for line in lines if not _CODE.fullmatch(line)]
-    exact = hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16]
     if not told:
-        return ErrorClass(f"{' '.join(lines) or 'no words'} of {fingerprint}", exact)
+        return ErrorClass(f"{' '.join(lines) or 'no words'} of {fingerprint}", "")
+    exact = hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16]
     line = _telling(told)
     for pattern, name in _PARTICULAR:
         line = pattern.sub(name, line)

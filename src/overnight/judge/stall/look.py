@@ -31,6 +31,8 @@ from overnight.missions.units import show_duration
 #: A limit is told of when this share of it is used up.
 SOON = 0.8
 MINUTE_S = 60.0
+#: Files that a step changes at most as a rule, for looks that come after several.
+ORDINARY = 10
 #: How far back a message is compared, so that two that take turns are found too.
 MESSAGES_BACK = 4
 #: Kinds of errors that are kept apart; the agent chooses how many there are.
@@ -56,6 +58,9 @@ class State(Struct, frozen=True, kw_only=True):
     steps: int = 0
     turns: int = 0
     tokens: int = 0
+    #: When the last change to a file was seen. What was done or said before it counts for no repetition, also when the
+    #: fact comes later.
+    edited_at: float = float("-inf")
     #: Limits that the agent was told of.
     told: frozenset[Condition] = frozenset()
     #: Times of the calls of the last minute.
@@ -103,7 +108,7 @@ def _fact(state: State, seen: Observation) -> Found:
         case Passed():
             kept = tuple(each for each in state.errors if each.fingerprint != seen.fingerprint)
             state = replace(state, errors=kept)
-            return (_edited(state) if seen.edited else state), ()
+            return (_edited(state, seen.at) if seen.edited else state), ()
         case Said():
             return _said(state, seen)
         case Turned():
@@ -114,10 +119,10 @@ def _fact(state: State, seen: Observation) -> Found:
             return state, ()
 
 
-def _edited(state: State) -> State:
+def _edited(state: State, at: float) -> State:
     """What was tried before may come out otherwise now. Errors begin anew only if they do."""
     errors = tuple(replace(each, edited=True) for each in state.errors)
-    return replace(state, calls=(), repeated=frozenset(), said=(), alike=0, errors=errors)
+    return replace(state, calls=(), repeated=frozenset(), said=(), alike=0, errors=errors, edited_at=at)
 
 
 # -- limits -------------------------------------------------------------------------------------------------
@@ -195,6 +200,8 @@ def _hurry(state: State, seen: Called) -> Found:
 
 
 def _repeat(state: State, seen: Called) -> Found:
+    if seen.at < state.edited_at:
+        return state, ()
     limits = state.scope.limits
     recent = (call for call in state.calls[-MOST_CALLS:] if call[0] > seen.at - limits.window)
     calls = (*recent, (seen.at, seen.fingerprint))
@@ -213,8 +220,14 @@ def _repeat(state: State, seen: Called) -> Found:
 def _failed(state: State, seen: Failed) -> Found:
     before = next((each for each in state.errors if each.error.kind == seen.error.kind), None)
     others = tuple(each for each in state.errors if each is not before)
-    anew = before is None or (before.edited and before.error.exact != seen.error.exact)
-    now = Errors(seen.error, seen.fingerprint, 1 if before is None or anew else before.count + 1)
+    same = before is not None and seen.error.exact and before.error.exact == seen.error.exact
+    anew = before is None or (before.edited and not same)
+    now = Errors(
+        seen.error,
+        seen.fingerprint,
+        1 if before is None or anew else before.count + 1,
+        edited=seen.at < state.edited_at,
+    )
     state = replace(state, errors=(*others, now)[-MOST_KINDS:])
     why = f"the same error came {now.count} times"
     return state, tuple(_pattern(Condition.ERRORS, now.count, state.scope.limits.errors, why, seen.error.kind))
@@ -222,7 +235,7 @@ def _failed(state: State, seen: Failed) -> Found:
 
 def _said(state: State, seen: Said) -> Found:
     words = tokens(seen.text)
-    if not words:
+    if not words or seen.at < state.edited_at:
         return state, ()
     again = any(alike(words, before) for before in state.said)
     # The first of them is one of those that are alike.
@@ -234,7 +247,7 @@ def _said(state: State, seen: Said) -> Found:
 
 
 def _looked(state: State, seen: Looked) -> Found:
-    state = _edited(state) if seen.changed else state
+    state = _edited(state, seen.at) if seen.changed else state
     found = list[Finding]()
     for judge in (_idle, _flood, _stray):
         state, more = judge(state, seen)
@@ -243,19 +256,19 @@ def _looked(state: State, seen: Looked) -> Found:
 
 
 def _idle(state: State, seen: Looked) -> Found:
-    best, known, better = _best(state.best, seen.progress)
+    best, better = _best(state.best, seen.progress)
     if better:
         return replace(state, best=best, idle=0), ()
     state = replace(state, best=best)
-    if not seen.counts or not known:  # what is not known may be progress
+    if not seen.counts or seen.progress.size is None:  # what was not seen may be progress
         return state, ()
     state = replace(state, idle=state.idle + 1)
     why = f"{state.idle} looks in a row found no new progress"
     return state, tuple(_pattern(Condition.PROGRESS, state.idle, state.scope.limits.looks, why))
 
 
-def _best(best: Progress, now: Progress) -> tuple[Progress, bool, bool]:
-    """The best of both; whether anything is known now; whether anything is better than ever."""
+def _best(best: Progress, now: Progress) -> tuple[Progress, bool]:
+    """The best of both; whether anything is better now than ever."""
     figures: list[Callable[[Progress], int | None]] = [
         lambda p: p.size,
         lambda p: p.files,
@@ -264,13 +277,12 @@ def _best(best: Progress, now: Progress) -> tuple[Progress, bool, bool]:
     ]
     pairs = [(figure(best), figure(now)) for figure in figures]
     size, files, ticks, passing = (max((n for n in pair if n is not None), default=None) for pair in pairs)
-    known = any(new is not None for _, new in pairs)
     better = any(new is not None and new > (old or 0) for old, new in pairs)
-    return Progress(size=size, files=files, ticks=ticks, passing=passing), known, better
+    return Progress(size=size, files=files, ticks=ticks, passing=passing), better
 
 
 def _flood(state: State, seen: Looked) -> Found:
-    if seen.changed <= state.scope.limits.files * max(1, seen.steps):
+    if seen.changed <= state.scope.limits.files + ORDINARY * max(0, seen.steps - 1):
         return state, ()
     state = replace(state, floods=state.floods + 1)
     why = f"{seen.changed} files were changed in {'one step' if seen.steps <= 1 else f'{seen.steps} steps'}"
