@@ -8,7 +8,7 @@ import select
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from overnight.boxes import landlock_inside
 from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.boxes.child import readable
+from overnight.boxes.container import Container
 from overnight.boxes.engine import candidates
 from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
+from overnight.boxes.settings import BoxSettings
 from overnight.ports import Box, BoxSpec
 
 T = TypeVar("T")
@@ -61,8 +63,19 @@ def named(name: str) -> Box | None:
     if name == "landlock":
         fits = os.geteuid() != 0 and landlock_inside.abi() >= landlock_inside.NEEDED_ABI
         return Landlock() if fits else None
+    if name in ("podman", "docker"):
+        settings = engine_settings(name)
+        return Container(settings) if settings is not None else None
     found = [path for path in candidates() if ("site-packages" in path) == (name == "wheel")]
     return Bubblewrap(engines=tuple(found)) if found else None
+
+
+def engine_settings(engine: Literal["podman", "docker"], settings: BoxSettings | None = None) -> BoxSettings | None:
+    """Settings for an engine that `.ci/engines` has put up for this user; None when it did not."""
+    options = os.environ.get(f"OVERNIGHT_TEST_{engine.upper()}", "").split()
+    if not options:
+        return None
+    return replace(settings or BoxSettings(), engine=engine, engine_options=tuple(options), root_inside=True)
 
 
 def spec(folder: Path, *argv: str, **fields: Any) -> BoxSpec:

@@ -18,7 +18,10 @@ def _box(name: str) -> Box:
     return box
 
 
-@pytest.fixture(params=["system", "wheel", "landlock", "none"])
+_ENGINES = [pytest.param(name, marks=pytest.mark.engine) for name in ("podman", "docker")]
+
+
+@pytest.fixture(params=["system", "wheel", "landlock", "none", *_ENGINES])
 def box(request: pytest.FixtureRequest) -> Box:
     """Every adapter of the port."""
     return _box(request.param)
@@ -26,7 +29,13 @@ def box(request: pytest.FixtureRequest) -> Box:
 
 @pytest.fixture(params=["system", "wheel"])
 def tight(request: pytest.FixtureRequest) -> Box:
-    """Every adapter that confines."""
+    """Every bubblewrap."""
+    return _box(request.param)
+
+
+@pytest.fixture(params=["system", "wheel", *_ENGINES])
+def walled(request: pytest.FixtureRequest) -> Box:
+    """Every adapter whose boxes have walls of their own: bubblewrap and containers."""
     return _box(request.param)
 
 

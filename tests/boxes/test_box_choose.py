@@ -9,6 +9,7 @@ from boxing import within
 
 from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.boxes.choose import choose
+from overnight.boxes.container import Container
 from overnight.boxes.engine import APPARMOR, INSTALL, advice, candidates, find_engine
 from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
@@ -47,6 +48,13 @@ def test_a_stronger_minimum_is_not_met(minimum: BoxLevel, wanted: str | None) ->
         choose(minimum, wanted, confirmed=True)
 
 
+def test_a_container_meets_the_minimum_of_one() -> None:
+    """It is chosen by name, and is of its level; no microvm."""
+    assert isinstance(choose(BoxLevel.CONTAINER, "container", confirmed=False), Container)
+    with pytest.raises(BoxUnavailable, match="microvm"):
+        choose(BoxLevel.MICROVM, "container", confirmed=True)
+
+
 def test_landlock_is_chosen_by_name_only() -> None:
     """The weaker box is for who asks for it; it is of the same level, and no stronger."""
     assert isinstance(choose(BoxLevel.OS, "landlock", confirmed=False), Landlock)
@@ -56,7 +64,7 @@ def test_landlock_is_chosen_by_name_only() -> None:
 
 def test_unknown_names_are_told() -> None:
     """A wrong name is answered with the right ones."""
-    with pytest.raises(BadInput, match="bubblewrap, landlock, none"):
+    with pytest.raises(BadInput, match="bubblewrap, container, landlock, none"):
         choose(BoxLevel.OS, "docker", confirmed=True)
 
 

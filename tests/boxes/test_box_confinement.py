@@ -64,13 +64,13 @@ def test_home_is_not_readable(tight: Box, folder: Path, logs: Path, tmp_path: Pa
     assert tried(tight, folder, logs, *lines) == ""
 
 
-def test_nested_readable_stays_read_only(tight: Box, folder: Path, logs: Path) -> None:
+def test_nested_readable_stays_read_only(walled: Box, folder: Path, logs: Path) -> None:
     """A readable path below a writable one can't be written, whichever is deeper rules, order does not matter."""
     frozen, thawed = folder / "frozen", folder / "frozen" / "deep" / "thawed"
     thawed.mkdir(parents=True)
     (frozen / "file").write_text("kept")
     done = run(
-        tight,
+        walled,
         spec(
             folder,
             "/bin/sh",
@@ -92,21 +92,21 @@ def test_nested_readable_stays_read_only(tight: Box, folder: Path, logs: Path) -
     assert (frozen / "file").read_text() == "kept"
 
 
-def test_both_ways_is_read_only(tight: Box, folder: Path, logs: Path) -> None:
+def test_both_ways_is_read_only(walled: Box, folder: Path, logs: Path) -> None:
     """A path asked for as writable and as readable is read-only."""
-    assert tried(tight, folder, logs, "touch new", readable=(str(folder),)) == ""
+    assert tried(walled, folder, logs, "touch new", readable=(str(folder),)) == ""
 
 
-def test_detours_are_refused(tight: Box, folder: Path, tmp_path: Path) -> None:
+def test_detours_are_refused(walled: Box, folder: Path, tmp_path: Path) -> None:
     """A read-only path that a symbolic link would lay elsewhere is an error."""
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "sub").mkdir(parents=True)
     (folder / "link").symlink_to(elsewhere)
     with pytest.raises(BoxUnavailable, match="symbolic link"):
-        within(tight.start(spec(folder, "/bin/true", readable=(str(folder / "link" / "sub"),))))
+        within(walled.start(spec(folder, "/bin/true", readable=(str(folder / "link" / "sub"),))))
 
 
-def test_host_loopback_is_not_reachable(tight: Box, folder: Path, logs: Path) -> None:
+def test_host_loopback_is_not_reachable(walled: Box, folder: Path, logs: Path) -> None:
     """A service on the machine's loopback is reached without a box, and not from one; nor is there a route out."""
     code = """
 import socket, sys
@@ -117,9 +117,9 @@ except OSError as error: print(type(error).__name__)
         port = str(service.getsockname()[1])
         assert run_python(Unconfined(), folder, code, logs, port).out == "reached\n"
         (logs / "out").unlink()
-        assert run_python(tight, folder, code, logs, port).out == "ConnectionRefusedError\n"
+        assert run_python(walled, folder, code, logs, port).out == "ConnectionRefusedError\n"
     (logs / "out").unlink()
-    listed = run(tight, spec(folder, "/bin/cat", "/proc/net/dev", "/proc/net/route"), logs).out
+    listed = run(walled, spec(folder, "/bin/cat", "/proc/net/dev", "/proc/net/route"), logs).out
     assert [line.split(":")[0].strip() for line in listed.splitlines() if ":" in line] == ["lo"]
 
 
@@ -173,23 +173,23 @@ def test_processes_of_the_machine_are_unseen(tight: Box, folder: Path, logs: Pat
     assert run_python(tight, folder, code, logs).out == "[1, 2] 2\n"
 
 
-def test_set_id_bits_are_refused(tight: Box, folder: Path, logs: Path) -> None:
+def test_set_id_bits_are_refused(walled: Box, folder: Path, logs: Path) -> None:
     """A file can't get a setuid or setgid bit, which would be live outside; without a box it can."""
     (folder / "program").write_text("#!/bin/sh\n")
     lines = ("chmod u+s program", "chmod g+s program", "install -m 4755 /bin/true made", "chmod 2755 .")
     assert tried(Unconfined(), folder, logs, lines[0]) == f"THROUGH: {lines[0]}\n"
     (folder / "program").chmod(0o755)
     (logs / "out").unlink()
-    assert tried(tight, folder, logs, *lines, "chmod 755 program") == "THROUGH: chmod 755 program\n"
+    assert tried(walled, folder, logs, *lines, "chmod 755 program") == "THROUGH: chmod 755 program\n"
     assert not [path for path in (folder, *folder.iterdir()) if path.stat().st_mode & 0o6000]
 
 
-def test_stdin_can_not_be_written(tight: Box, folder: Path, logs: Path) -> None:
+def test_stdin_can_not_be_written(walled: Box, folder: Path, logs: Path) -> None:
     """The file that standard input comes from stays as it is; without a box it can be opened anew for writing."""
     given = logs / "in"
     given.write_text("asked")
     order = spec(folder, "/bin/sh", "-c", "printf forged > /proc/self/fd/0", stdin=str(given))
-    run(tight, order, logs)
+    run(walled, order, logs)
     assert given.read_text() == "asked"
     run(Unconfined(), order, logs)
     assert given.read_text() == "forged"
@@ -302,25 +302,25 @@ def test_git_works_on_the_private_git_dir(box: Box, repo: Path, private: Path, t
         _git("cat-file", "-e", made, cwd=repo)
 
 
-def test_git_cover_can_not_be_moved(tight: Box, repo: Path, private: Path, tmp_path: Path, logs: Path) -> None:
+def test_git_cover_can_not_be_moved(walled: Box, repo: Path, private: Path, tmp_path: Path, logs: Path) -> None:
     """Inside, `.git` is one read-only line; it can't be written, removed, renamed or covered."""
     tree = tmp_path / "tree"
     lines = ("echo x > .git", "rm -f .git", "mv .git git", "ln -sf /tmp .git", "chmod 777 .git", "ls " + str(repo))
     fields = {"writable": (str(tree), str(private)), "git": (str(tree), str(private))}
     read = f"test \"$(cat .git)\" = 'gitdir: {private}'"
     before = (tree / ".git").read_text()
-    assert tried(tight, tree, logs, *lines, read, **fields) == f"THROUGH: {read}\n"
+    assert tried(walled, tree, logs, *lines, read, **fields) == f"THROUGH: {read}\n"
     assert (tree / ".git").read_text() == before
 
 
-def test_git_cover_needs_a_real_file(tight: Box, repo: Path, private: Path, tmp_path: Path) -> None:
+def test_git_cover_needs_a_real_file(walled: Box, repo: Path, private: Path, tmp_path: Path) -> None:
     """A `.git` that became a symbolic link is refused: the cover would lie elsewhere."""
     tree = tmp_path / "tree"
     (tree / ".git").rename(tree / "was")
     (tree / ".git").symlink_to("was")
     fields = {"writable": (str(tree), str(private)), "git": (str(tree), str(private))}
     with pytest.raises(BoxUnavailable, match="is not a file"):
-        within(tight.start(spec(tree, "/bin/true", **fields)))
+        within(walled.start(spec(tree, "/bin/true", **fields)))
 
 
 def test_unix_sockets_need_a_setting(folder: Path, logs: Path) -> None:
@@ -336,15 +336,17 @@ except OSError as error: print(error.errno)
     assert run_python(Bubblewrap(BoxSettings(unix_sockets=True)), folder, code, logs).out == "bound\n"
 
 
-def test_boxes_do_not_see_each_other(tight: Box, folder: Path, logs: Path, held: Held) -> None:
+def test_boxes_do_not_see_each_other(walled: Box, folder: Path, logs: Path, held: Held) -> None:
     """Two boxes at once may ask for the same port, and neither reaches the other's."""
-    (port,) = tight.ports(1)
+    (port,) = walled.ports(1)
 
     async def story() -> str:
-        first = await tight.start(spec(folder, "/bin/sh", "-c", "echo up; sleep 1000", ports=(port,), stdout=held.path))
+        first = await walled.start(
+            spec(folder, "/bin/sh", "-c", "echo up; sleep 1000", ports=(port,), stdout=held.path)
+        )
         assert await held.line() == "up\n"
         code = f"import socket; print(socket.socket().connect_ex(('127.0.0.1', {port})))"
-        second = await ran(tight, spec(folder, PYTHON, "-I", "-S", "-c", code), logs)
+        second = await ran(walled, spec(folder, PYTHON, "-I", "-S", "-c", code), logs)
         await first.kill()
         first.listeners[0].close()
         return second.out

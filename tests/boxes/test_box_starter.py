@@ -46,12 +46,16 @@ asyncio.run(main())
 
 
 def _starter(code: str, *args: str) -> subprocess.Popen[bytes]:
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    engines = {name: value for name, value in os.environ.items() if name.startswith("OVERNIGHT_TEST_")}
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **engines}
     argv = [sys.executable, "-c", code, *args]
     return subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("name", ["system", "wheel", "landlock", "none"])
+_ENGINES = [pytest.param(name, marks=pytest.mark.engine) for name in ("podman", "docker")]
+
+
+@pytest.mark.parametrize("name", ["system", "wheel", "landlock", "none", *_ENGINES])
 def test_box_dies_with_its_starter(name: str, folder: Path, held: Held) -> None:
     """SIGKILL to the starter ends everything inside, daemons included."""
     if named(name) is None:

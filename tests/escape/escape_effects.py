@@ -249,7 +249,7 @@ def filled(path: str, most: int) -> Effect:
         pid = scene.holder(name)
         if pid is None:
             return False
-        found = Path(f"/proc/{pid}/root{path}", name)
+        found = Path(f"/proc/{pid}/root{path}", scene.tokens[name])
         return found.exists() and found.stat().st_blocks * 512 > most
 
     return effect

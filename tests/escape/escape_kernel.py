@@ -113,13 +113,13 @@ RESOURCES = (
            hold()
            """, resident(MEMORY), standing=True),
     attack("fill-temporary-folder", "fill", f"""
-           with contextlib.suppress(OSError), open(f"/tmp/{{name}}", "wb", 0) as file:
+           with contextlib.suppress(OSError), open(f"/tmp/{{token}}", "wb", 0) as file:
                for _ in range({TEMPORARY * 3 >> 20}):
                    file.write(bytes(1 << 20))
            hold()
            """, filled("/tmp", TEMPORARY * 2), standing=True),
     attack("fill-shared-memory", "fill", f"""
-           with contextlib.suppress(OSError), open(f"/dev/shm/{{name}}", "wb", 0) as file:
+           with contextlib.suppress(OSError), open(f"/dev/shm/{{token}}", "wb", 0) as file:
                for _ in range({TEMPORARY * 3 >> 20}):
                    file.write(bytes(1 << 20))
            hold()

@@ -228,6 +228,9 @@ class Scene:
             assert pipe is not None
             pipe.close()
         self.memory.unlink(missing_ok=True)
+        for token in self.tokens.values():  # what fills the machine without a box
+            for place in ("/tmp", "/dev/shm"):
+                Path(place, token).unlink(missing_ok=True)
         os.close(self._master)
         os.close(self._slave)
         await asyncio.to_thread(shutil.rmtree, self.root)

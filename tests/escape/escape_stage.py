@@ -20,15 +20,20 @@ import sys
 import traceback
 from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import psutil
 from escape_attack import Attack
 from escape_catalogue import ATTACKS, ROUNDS
 from escape_kernel import DISK, FILES, MANY, MEMORY, PROCESSES, TEMPORARY
 from escape_scene import NEAR, PYTHON, Scene
+from msgspec.structs import replace
 
 from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.boxes.child import readable
+from overnight.boxes.container import Container
+from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
 from overnight.boxes.settings import BoxSettings
 from overnight.missions.units import Size
@@ -87,8 +92,15 @@ class Nothing:
 
 def box_called(name: str) -> Box | None:
     """The box of a backend; None is the control."""
-    boxes = {"bubblewrap": lambda: Bubblewrap(_SETTINGS)}
-    return None if name == "nothing" else boxes[name]()
+    if name == "nothing":
+        return None
+    if name == "bubblewrap":
+        return Bubblewrap(_SETTINGS)
+    if name == "landlock":
+        return Landlock(_SETTINGS)
+    engine = msgspec.convert(name, Literal["podman", "docker"])
+    engine_options = tuple(os.environ[f"OVERNIGHT_TEST_{name.upper()}"].split())
+    return Container(replace(_SETTINGS, engine=engine, engine_options=engine_options, root_inside=True))
 
 
 async def play(box: Box | None, round_: str, folder: Path) -> dict[str, bool]:

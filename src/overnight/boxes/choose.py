@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from overnight.boxes.bubblewrap import Bubblewrap
+from overnight.boxes.container import Container
 from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
 from overnight.boxes.settings import BoxSettings
@@ -10,7 +11,12 @@ from overnight.errors import BadInput, BoxUnavailable, NotConfirmed
 from overnight.missions.policy import BoxLevel
 from overnight.ports import Box
 
-LEVELS = {"bubblewrap": BoxLevel.OS, "landlock": BoxLevel.OS, "none": BoxLevel.NONE}
+LEVELS = {
+    "bubblewrap": BoxLevel.OS,
+    "container": BoxLevel.CONTAINER,
+    "landlock": BoxLevel.OS,
+    "none": BoxLevel.NONE,
+}
 _STRENGTH = tuple(BoxLevel)
 
 
@@ -37,4 +43,6 @@ def choose(minimum: BoxLevel, wanted: str | None, confirmed: bool, settings: Box
         return Unconfined()
     if name == "landlock":
         return Landlock(settings)
+    if name == "container":
+        return Container(settings)
     return Bubblewrap(settings)

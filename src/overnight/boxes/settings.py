@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -44,6 +44,12 @@ class BoxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     #: Let programs inside make unix sockets. Off, because one that lies in a shown folder may belong to a service
     #: outside, and a read-only mount does not stop anyone from talking to it. Pairs (`socketpair`) always work.
     unix_sockets: bool = False
+    #: The box `container`: what makes it.
+    engine: Literal["podman", "docker"] = "podman"
+    #: The box `container`: words before the engine's verb, such as `["--cgroup-manager", "cgroupfs"]`.
+    engine_options: tuple[str, ...] = ()
+    #: The box `container`: the image, which needs python3 and git. It is never pulled; `overnight box image` makes it.
+    image: str = "overnight-box"
 
 
 def tool_folders(settings: BoxSettings) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "doctor": Entry(
             "overnight.cli.doctor:doctor", "Whether this machine is fit for a night; tries what is forbidden."
         ),
+        "box": Entry("overnight.cli.box:box", "The box that runs and checks live in."),
         "config": Entry("overnight.cli.config:config", "The settings of this machine."),
         "audit": Entry("overnight.cli.audit:audit", "The tamper-evident record of every tool call."),
         "journal": Entry("overnight.cli.journal:journal", "The record of everything that happened."),

@@ -58,9 +58,10 @@ class Keep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class BoxChoice(BoxSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which box runs and checks live in here, and what every box shows."""
 
-    #: `bubblewrap` confines. `landlock` does so less tightly, for machines where nobody may make namespaces. `none` does
+    #: `bubblewrap` confines. `container` does so by podman or docker, and is the stronger level that a policy may ask
+    #: for. `landlock` does so less tightly, for machines where nobody may make namespaces. `none` does
     #: not: it is for developing Overnight, and needs `i_know`.
-    name: Literal["bubblewrap", "landlock", "none"] = "bubblewrap"
+    name: Literal["bubblewrap", "container", "landlock", "none"] = "bubblewrap"
     #: Confirms `name = "none"`: agents and checks may then do whatever you can do on this machine.
     i_know: bool = False
 
