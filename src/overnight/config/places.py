@@ -13,7 +13,7 @@ POLICY_KEYS = frozenset({
     "target", "landing", "agent", "model", "tier", "paths", "checks", "limits", "box", "clarify", "guard",
 })  # fmt: skip
 SETTINGS_KEYS = frozenset({
-    "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact",
+    "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",
 })  # fmt: skip
 
 
