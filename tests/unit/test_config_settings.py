@@ -73,7 +73,10 @@ def test_no_rate_is_no_limit() -> None:
         ('[work]\nrate = "10/h"', '2:8: `work.rate` must be a rate such as "10 per 1h", not "10/h"'),
         ('[work]\nrate = "10 per 0s"', '2:8: `work.rate` must be a rate such as "10 per 1h", not "10 per 0s"'),
         ("[box]\ntmp = 5", '2:7: `box.tmp` must be a size in quotes, such as "64MiB" or "2GB", not 5'),
-        ('[box]\nname = "docker"', '2:8: `box.name` must be one of "bubblewrap", "container", "landlock", "none", not "docker"'),
+        (
+            '[box]\nname = "docker"',
+            '2:8: `box.name` must be one of "bubblewrap", "container", "landlock", "none", not "docker"',
+        ),
         ('home = "state"', '1:8: `home` must be absolute or start with `~/`, not "state"'),
         ("[agents.claude]\ntools = []", "2:9: `agents.claude.tools` must be a list with at least 1 item, not []"),
         (
