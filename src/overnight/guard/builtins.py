@@ -380,5 +380,8 @@ def trap(run: Run) -> Text:
     """Code that runs on a signal or at the end."""
     args = [arg for arg in run.args if arg not in ("--", "-l", "-p")]
     if len(args) > 1 and args[0] not in ("", "-"):
-        run.m.code(args[0], run.state.copy(), "trap")
+        if {"EXIT", "0"} & set(args[1:]):
+            run.m.traps.append((args[0], run.state))
+        else:
+            run.m.code(args[0], run.state.copy(), "trap")
     return Text("")

@@ -120,7 +120,9 @@ class Expander:
             array = state.arrays.get(state.names.get(part.name, part.name))
             if array is None:
                 return None
-            found = list(array.values())
+            # Bash gives the elements by their numbers, not in the order they were set.
+            numbered = all(key.isdigit() for key in array)
+            found = [array[key] for key in sorted(array, key=int)] if numbered else list(array.values())
         if not part.op:
             return found
         if part.op == ":" and part.arg is not None:

@@ -127,6 +127,11 @@ class Interpreter:
         if not node.words:
             for assign in node.assigns:
                 self.assign(assign, state)
+                if assign.name in ("PS4", "PS0", "PROMPT_COMMAND"):
+                    for value in state.get(assign.name):
+                        code = value if assign.name == "PROMPT_COMMAND" else Text(f': "{value}"', value.taint)
+                        if assign.name == "PROMPT_COMMAND" or "$(" in value or "`" in value:
+                            self.code(code, state.copy(), assign.name)
                 if assign.name in ("HISTFILE", "HISTSIZE", "HISTFILESIZE"):
                     traces(Run(self.m, state, [Text(assign.name)], None), assign.name, state.get(assign.name)[0])
             if node.redirs:

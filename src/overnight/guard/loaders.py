@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Exec, GitLocal, Persist
+from overnight.guard.effects import Exec, GitLocal, Install, Persist, Privilege
 from overnight.guard.machine import Run
 from overnight.guard.paths import under
 from overnight.guard.text import DECODED, HOLE, Text
@@ -84,11 +84,29 @@ def _variable(run: Run, name: str, value: Text) -> None:
         )
         or (name in ("PERL5OPT", "RUBYOPT") and re.search(r"-[Mmr]", value))
         or (
-            name in ("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+            name in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS")
             and "agent" in value
+        )
+        or (
+            name in ("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB")
+            and value not in ("0", "pdb.set_trace", "ipdb.set_trace")
         )
     ):
         run.emit(Persist(kind="loader", path=name, words=words))
+    elif name in (
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "UV_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX",
+        "NPM_CONFIG_REGISTRY",
+        "npm_config_registry",
+        "GOPROXY",
+        "CARGO_REGISTRIES_CRATES_IO_INDEX",
+    ) and re.match(r"https?://(?!localhost|127\.)", value):
+        run.emit(Install(manager=run.name, kind="name", registry=str(value)[:80], words=words))
+    elif name in ("DOCKER_HOST", "CONTAINER_HOST") and re.match(r"(?:tcp|ssh)://(?!localhost|127\.)", value):
+        run.emit(Privilege(how="container", words=words))
     elif run.name == "git":
         _git(run, name, value)
     elif name in _PAGERS and not _HARMLESS.match(value):

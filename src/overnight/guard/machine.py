@@ -55,6 +55,8 @@ class Machine:
         self.links: dict[str, str] = {}
         #: Other names that the call gives to files: path -> the path it was.
         self.programs: dict[str, str] = {}
+        #: Code that runs when a shell ends, with the state that it will see.
+        self.traps: list[tuple[Text, State]] = []
         #: True once processes of the supervisor, the agent or the machine were looked up.
         self.hunts = False
         #: Names of what the call writes: path -> content, for the ledger.
@@ -154,6 +156,9 @@ class Run:
         """Absolute path of a name given to this command."""
         if name.startswith("file://"):
             name = name[7:]
+        if re.match(r"[A-Za-z]:[\\/]", name):
+            # A drive of Windows is nowhere in the work tree.
+            name = "/" + name.replace("\\", "/")
         return absolute(name, self.state.cwd)
 
     # -- files
@@ -173,6 +178,8 @@ class Run:
     def read(self, name: str, *, listing: bool = False, certain: bool = True, recursive: bool = False) -> Text:
         """A file is read; returns its content."""
         path = self.followed(name)
+        if path.endswith(".pid") and re.search(r"overnight|warden|claude|sshd|systemd", path):
+            self.m.hunts = True
         if path in HARMLESS or (_HARMLESS_DEV.match(path) and path not in self.state.files):
             return self.stdin or Text(HOLE)
         self.emit(Read(path=path, listing=listing, certain=certain, recursive=recursive, words=self.words))

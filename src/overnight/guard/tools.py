@@ -123,6 +123,8 @@ def _shell(call: Call, machine: Machine) -> Finding | None:
         return denied("envelope", "the command is missing or not text", ())
     state = first_state(call.cwd, machine.bounds)
     out = interpreter(machine).code(command, state, "command")
+    for code, then in machine.traps[:32]:
+        machine.code(code, then.copy(), "trap")
     if out.taint & SHOWN:
         machine.emit(Infra(service="the environment", verb="secret", words=(command[:120],)))
     return None

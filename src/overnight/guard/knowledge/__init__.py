@@ -18,6 +18,7 @@ from overnight.guard.effects import (
     Device,
     Exec,
     GitLocal,
+    GitRemote,
     Guarding,
     Infra,
     Install,
@@ -73,6 +74,7 @@ _MAKE: dict[str, _Make] = {
     "release": lambda run, what: Install(manager=run.name, kind="publish", names=(what,), words=run.words),
     "history": lambda run, what: GitLocal(verb="history", detail=what, words=run.words),
     "discard": lambda run, what: GitLocal(verb="discard", detail=what, words=run.words),
+    "push": lambda run, _: GitRemote(verb="push", words=run.words),
     "unknown": lambda run, what: Unverifiable(why=what, words=run.words),
 }  # fmt: skip
 

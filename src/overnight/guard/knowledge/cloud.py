@@ -210,6 +210,7 @@ varnishadm ban|stop|vcl.discard|param.set
 squid -k
 """,
     "destroy": """
+gt submit|ss --force|-f
 hadoop,hdfs fs|dfs -rm|-rmr|-rmdir|-expunge|-chmod|-chown|-truncate|-mv|-deleteSnapshot
 hdfs dfsadmin|namenode|haadmin|cacheadmin|crypto|storagepolicies|ec -safemode|-format|-finalizeUpgrade|-refresh*|-failover|-removePool|-transition*|-disallowSnapshot
 yarn application|node -kill|-movetoqueue

@@ -124,6 +124,7 @@ cvs commit
 p4 submit
 restic,borg,kopia,duplicity,tarsnap,duplicacy,rdiff-backup,bup backup|create|snapshot|-c|save ~*|/home*|/root*|/etc*
 gh gist create|edit
+kubectl,oc,k cp ~*|/home/*|/etc/*|/root/*
 gh release upload
 glab snippet create
 glab release upload

@@ -162,6 +162,7 @@ etcdctl get /registry/secrets*
 ntlmrelayx.py,responder,secretsdump.py,hashcat,john,hydra,medusa,ncrack,patator
 impacket-secretsdump
 unshadow
+getent shadow|gshadow
 tcpdump,tshark,dumpcap,ngrep,ettercap,bettercap,wireshark !-r !--version !-D
 gcore
 pg_dumpall --globals-only|-g|--roles-only|-r

@@ -109,6 +109,16 @@ mise,rtx trust
 vscode-trust
 git config --global|--system core.hookspath|core.hooksPath
 """,
+    "push": """
+git subtree|svn|p4 push|dcommit|submit
+git svn dcommit
+""",
+    "history": """
+git symbolic-ref HEAD refs/*
+git notes remove|prune
+git sparse-checkout set|disable
+git maintenance run --prune=now
+""",
     "release": """
 npm,pnpm,yarn,bun publish|unpublish|deprecate|undeprecate|owner|access|dist-tag|token|team|org|adduser|login|logout|hook !ls !list !get !--dry-run !list-packages
 npm profile set|enable-2fa|disable-2fa

@@ -37,7 +37,7 @@ def statements(run: Run, text: str) -> None:
         code = found.group(1) or found.group(2) or found.group(3) or found.group(4)
         run.shell(Text(code or HOLE), run.name)
     bare = _STRINGS.sub("''", _COMMENTS.sub(" ", text))
-    if _DESTROY.search(bare):
+    if _DESTROY.search(bare) or (run.name in ("redis-cli", "valkey-cli") and _DESTROY.search(text)):
         run.emit(Infra(service=run.name, verb="destroy", detail=text[:80], words=run.words))
     elif re.search(r"(?i)\b(?:insert|update|delete|create|alter|grant|revoke|copy|merge|replace|set)\b", bare):
         run.emit(Infra(service=run.name, verb="change", detail=text[:80], words=run.words))
@@ -113,7 +113,7 @@ def client(run: Run) -> Text | None:
        "goose", "migrate", "dbmate", "atlas-db", "ecto")  # fmt: skip
 def admin(run: Run) -> Text | None:
     """Administration and migrations."""
-    words = " ".join(run.args)
+    words = " ".join(word for word in run.args if " " not in word)
     destroys = run.name in (
         "dropdb",
         "dropuser",
@@ -125,7 +125,7 @@ def admin(run: Run) -> Text | None:
     destroys = destroys or (run.name == "pg_ctl" and "stop" in run.args)
     destroys = destroys or bool(re.search(
         r"(?:^|\s)(?:drop|--delete\b|--delete-config|--reset-offsets.*--execute|--remove|shutdown|clean\b|db:drop|db:reset|migrate:(?:fresh|reset)|migrate reset|db push.*--force-reset"
-        r"|flush\b|reset_db|dropAll|drop-all|database reset|downgrade base|undo:all|--drop\b|--clean\b|schema:drop|db:wipe|db:schema:load|db:migrate:reset|down -all|sqlflush)", words))  # fmt: skip
+        r"|flush\b|reset_db|dropAll|drop-all|database reset|downgrade base|undo:all|--drop\b|--clean\b|schema:drop|db:wipe|db:schema:load|db:migrate:reset|rollback --all|down -all|sqlflush)", words))  # fmt: skip
     if {"--help", "--version", "--dry-run"} & set(run.args):
         return Text(HOLE)
     run.emit(Infra(service=run.name, verb="destroy" if destroys else "change", detail=words[:80], words=run.words))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Delete, Device, Write
+from overnight.guard.effects import Delete, Device, Privilege, Write
 from overnight.guard.machine import Run, base, model
 from overnight.guard.options import options
 from overnight.guard.paths import HARMLESS
@@ -34,7 +34,24 @@ def is_device(path: str) -> bool:
 
 
 @model(
-    "rm", "rmdir", "unlink", "trash", "trash-put", "srm", "rimraf", "del", "gio-trash", "grm", "safe-rm", "remove-item"
+    "rm",
+    "rmdir",
+    "unlink",
+    "trash",
+    "trash-put",
+    "srm",
+    "rimraf",
+    "del",
+    "gio-trash",
+    "grm",
+    "safe-rm",
+    "remove-item",
+    "rip",
+    "rm-improved",
+    "del-cli",
+    "trash-cli",
+    "deltree",
+    "erase",
 )
 def rm(run: Run) -> Text | None:
     """Files and folders go."""
@@ -113,6 +130,8 @@ def cp(run: Run) -> Text | None:
     """Sources are read, the target is written."""
     valued = (*_CP, "-m", "--mode", "-o", "--owner", "-g", "--group") if run.name == "install" else _CP
     found = options(run.args, valued=valued)
+    if run.name == "install" and re.fullmatch(r"0?[2467]\d{3}|.*\+.*s.*", found.value("-m", "--mode") or ""):
+        run.emit(Privilege(how="setuid", words=run.words))
     if found.has(*_HELP):
         return Text(HOLE)
     if run.name == "install" and found.has("-d", "--directory"):
@@ -218,8 +237,6 @@ def chmod(run: Run) -> Text | None:
     recursive = found.has("-R", "--recursive")
     how = "mode-recursive" if recursive else "mode"
     if run.name == "chmod" and re.fullmatch(r"0?[2467]\d{3}|[ugoa]*\+[rwxt]*s[rwxt]*", mode):
-        from overnight.guard.effects import Privilege
-
         run.emit(Privilege(how="setuid", words=run.words))
     for name in names:
         run.emit(Write(path=run.path(name), how=how, words=run.words))
@@ -299,6 +316,8 @@ def patch(run: Run) -> Text | None:
     )
     for name in found.operands[:1]:
         run.write(name)
+    for name in found.all("-d", "--directory"):
+        run.write(name, how="folder")
     for name in [*found.operands[1:], *found.all("-i", "--input")]:
         run.read(name)
     for line in (run.stdin or "").split("\n"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from overnight.guard.effects import Delete, Read
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
+from overnight.guard.paths import under
 from overnight.guard.text import HOLE, LOCAL, STAR, Text
 
 _ONE = frozenset(
@@ -89,6 +92,10 @@ def find(run: Run) -> Text | None:
         return Text(HOLE)
     for root in roots:
         run.emit(Read(path=run.path(root), listing=True, recursive=True, words=run.words))
+        for flag, name in pairwise(args):
+            there = run.path(f"{root}/{name}")
+            if flag in ("-name", "-iname") and not under(there, run.m.bounds.worktree) and run.m.secret(there):
+                run.emit(Read(path=there, words=run.words))
     _expression(run, args[place:], roots)
     taint = LOCAL
     return Text(HOLE, taint)

@@ -121,7 +121,18 @@ def web_servers(run: Run) -> Text | None:
     return Text(HOLE)
 
 
-@model("shutdown", "reboot", "halt", "poweroff", "init", "telinit", "pm-suspend", "pm-hibernate")
+@model(
+    "shutdown",
+    "reboot",
+    "halt",
+    "poweroff",
+    "init",
+    "telinit",
+    "pm-suspend",
+    "pm-hibernate",
+    "stop-computer",
+    "restart-computer",
+)
 def power(run: Run) -> Text | None:
     """The machine goes down."""
     if run.args[:1] not in (["-c"], ["--help"], ["--version"], ["--show"]):
@@ -192,6 +203,12 @@ def kernel(run: Run) -> Text | None:
         return Text(HOLE)
     if run.name == "osascript":
         for code in options(words, valued=("-e", "-l")).all("-e"):
+            if "JavaScript" in words:
+                from overnight.guard.unwrap.scripts import source_effects
+
+                source_effects(run, code, "other")
+            if re.search(r"login item|keystroke|key code|keychain", code):
+                run.emit(Persist(kind="autostart", path="osascript", words=run.words))
             for inner in re.findall(r"do shell script \"((?:[^\"\\]|\\.)*)\"", code):
                 run.shell(Text(inner.replace('\\"', '"')), "osascript")
         return Text(HOLE)

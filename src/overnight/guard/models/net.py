@@ -159,7 +159,7 @@ def _request(run: Run, url: Text, method: str, taint: int, *, data: bool) -> Tex
         run.emit(Infra(service="http", verb="message", detail=f"{method} {shown(url)}"[:120], words=run.words))
     if (
         (method in ("PUT", "POST", "PATCH") and _ADMIN.search(path))
-        or (method == "DELETE" and not _own(url, host))
+        or (method in ("DELETE", "PURGE", "BAN") and not _own(url, host))
         or (
             method == "POST"
             and re.search(

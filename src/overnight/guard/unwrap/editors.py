@@ -78,6 +78,11 @@ def editor(run: Run) -> Text | None:
 
 def command(run: Run, text: Text) -> None:
     """One editor command."""
+    for found in re.finditer(
+        r"delete-(?:directory|file)\s+\"([^\"]+)\"|\bdelete\((?:['\"]([^'\"]+)['\"]|(\$HOME))", text
+    ):
+        name = str(found.group(1) or found.group(2) or "~")
+        run.delete(run.m.bounds.home + name[1:] if name.startswith("~") else name, recursive=True, how=run.name)
     found = _BANG.search(text)
     if found:
         run.shell(Text(found.group(1).rstrip("'\""), text.taint), f"{run.name} !")

@@ -217,6 +217,10 @@ def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
 )
 def other_language(run: Run) -> Text | None:
     """Languages that are read by their literals alone."""
+    if run.args[:1] == ["eval"] and len(run.args) > 1:
+        source_effects(run, run.args[1], "other")
+        for inner in re.findall(r"`([^`]*)`", run.args[1]):
+            run.shell(Text(inner), run.name)
     codes = ("-e", "-E", "--eval", "-eval", "-c", "--command", "-g", "--execute", "--expr", "-x")
     found = options(run.args, valued=codes, leading=True, single_dash=run.name in ("erl", "sbcl"))
     for code in found.all(*codes):
@@ -225,6 +229,10 @@ def other_language(run: Run) -> Text | None:
     found.operands = [word for word in found.operands if word != "-"]
     if not found.operands and run.stdin is not None:
         _bare_code(run, run.stdin)
+        for path in (
+            re.findall(r"file\s+delete\s+(?:-force\s+)?([^\s;\]]+)", run.stdin) if run.name in ("tclsh", "wish") else ()
+        ):
+            run.delete(path, recursive=True, how=run.name)
         _analysed(
             run, Text(re.sub(r"(?m)\bexec\s+(.*)$", r"'\1'", run.stdin), run.stdin.taint), "other", source_effects
         )
@@ -259,6 +267,8 @@ def javascript_runtime(run: Run) -> Text | None:
     if "-" in found.operands and run.stdin is not None:
         _analysed(run, run.stdin, "node", source_effects)
     verb = found.operands[0] if found.operands else ""
+    if run.name == "bun" and verb == "x":
+        return run.exec([Text("npx"), *found.operands[1:]])
     if run.name == "bun" and verb == "exec":
         return run.shell(Text(" ".join(found.operands[1:])), "bun exec")
     if any("://" in word for word in found.operands[:2]):

@@ -15,12 +15,12 @@ _SUDO = ("-u", "--user", "-g", "--group", "-h", "--host", "-p", "--prompt", "-C"
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "fish", "su"})
 
 
-@model("sudo", "doas", "pkexec", "run0", "gsudo", "please")
+@model("sudo", "doas", "pkexec", "run0", "gsudo", "please", "sudoedit")
 def sudo(run: Run) -> Text | None:
     """A command as another user, usually root."""
     run.emit(Privilege(how="sudo", words=run.words))
     found = options(run.args, valued=_SUDO, leading=True)
-    if found.has("-e", "--edit"):
+    if found.has("-e", "--edit") or run.name == "sudoedit":
         for name in found.operands:
             run.write(name)
         return Text("")

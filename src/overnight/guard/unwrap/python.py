@@ -134,6 +134,18 @@ class _Reader(Values, ast.NodeVisitor):
         elif first is not None:
             self.run.opaque("opaque")
 
+    def visit_For(self, node: ast.For) -> None:
+        """The loop's name is each of the constants in turn; all of a folder when it goes through one."""
+        over = self.value(node.iter)
+        if isinstance(node.target, ast.Name) and isinstance(over, list) and len(over) <= 16:
+            self.visit(node.iter)
+            for item in over:
+                self.names[node.target.id] = item
+                for statement in node.body:
+                    self.visit(statement)
+            return
+        self.generic_visit(node)
+
     def visit_With(self, node: ast.With) -> None:
         """`with open(path, "w") as handle`: the name stands for the file."""
         for item in node.items:

@@ -21,16 +21,16 @@ _LITERAL = re.compile(_STRING, re.DOTALL)
 _RUN = re.compile(
     r"\b(?:system|exec|execSync|execFile|execFileSync|spawn|spawnSync|popen|popen[234]|shell_exec|passthru|proc_open|pcntl_exec"
     r"|os\.execute|io\.popen|capture[23e]*|sh|Deno\.Command|Bun\.spawn|ShellExecute|start-process|pty\.spawn"
-    r"|os:cmd|execShellCmd|Sys\.command|callCommand|runCommand|readProcess|fork_exec|posix_spawn|system2|%x|qx|Kernel\.system|Kernel\.exec)\b[\s!]*(?:\(\s*)?(.*)",
+    r"|os:cmd|execShellCmd|\$\.system|Sys\.command|callCommand|runCommand|readProcess|fork_exec|posix_spawn|system2|%x|qx|Kernel\.system|Kernel\.exec)\b[\s!]*(?:\(\s*)?(.*)",
     re.DOTALL,
 )
 _DELETE = re.compile(
     r"\b(?:unlink|unlinkSync|rmSync|rmdirSync|rmdir|rm_rf|rm_r|rm_f|remove_tree|rmtree|remove_entry_secure|remove_dir"
-    r"|File\.delete|Dir\.rmdir|os\.remove|Deno\.remove|Deno\.removeSync|fs\.rm|deleteDir|deleteRecursively|deleteIfExists|deltree|delete-directory|delete-file|remove-item|ri|rimraf|del|rm|truncate)\b",
+    r"|File\.delete|Dir\.rmdir|os\.remove|Deno\.remove|Deno\.removeSync|fs\.rm|deleteDir|deleteRecursively|deleteIfExists|deltree|delete-directory|delete-file|file\s+delete|remove-item|ri|rimraf|del|rm|truncate)\b",
     re.IGNORECASE,
 )
 _TREE = re.compile(
-    r"rm_rf|rm_r\b|remove_tree|rmtree|recursive|remove_entry|rimraf|deleteDir|deleteRecursively|-r\b|-recurse",
+    r"rm_rf|rm_r\b|remove_tree|rmtree|recursive|remove_entry|rimraf|deleteDir|deleteRecursively|delete-directory|file\s+delete|-r\b|-recurse",
     re.IGNORECASE,
 )
 _WRITE = re.compile(
@@ -150,6 +150,12 @@ def source_effects(run: Run, source: Text, language: str) -> None:
         for name in texts:
             if name.startswith("|") or name.rstrip().endswith("|"):
                 run.shell(Text(name.strip("| ")), language, stdin=Text(HOLE))
+    if (
+        language == "other"
+        and len(texts) > 1
+        and texts[0] in ("rm", "git", "sh", "bash", "dd", "curl", "wget", "chmod", "chown", "kill")
+    ):
+        run.exec([Text(_home(run, word)) for word in texts])
     if ("child_process" in text and not _RUN.search(text.replace("child_process", ""))) or language == "other":
         _maybe_code(run, [*texts, *re.findall(r"`([^`]+)`", text)], language)
     if _EVAL.search(text) and (
