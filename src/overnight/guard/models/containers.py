@@ -23,6 +23,36 @@ _SHARED = re.compile(
 _DESTROY = frozenset({"reset", "rm", "rmi", "prune", "remove", "leave", "delete", "uninstall", "destroy", "drain"})
 
 
+_DOCKER_OBJECTS = frozenset(
+    {
+        "container",
+        "image",
+        "volume",
+        "network",
+        "system",
+        "builder",
+        "buildx",
+        "compose",
+        "context",
+        "service",
+        "stack",
+        "swarm",
+        "node",
+        "secret",
+        "config",
+        "plugin",
+        "manifest",
+        "trust",
+        "pod",
+        "machine",
+        "images",
+        "containers",
+        "tasks",
+        "run-",
+    }
+)
+
+
 @model("docker", "podman", "nerdctl", "docker-compose", "podman-compose", "buildah", "ctr", "crictl")
 def docker(run: Run) -> Text | None:
     """`docker [OBJECT] VERB`."""
@@ -30,10 +60,8 @@ def docker(run: Run) -> Text | None:
     words = found.operands
     if found.has("--help", "--version", "-v") or not words or {"--help"} & set(words[1:4]):
         return Text(HOLE)
-    objects = {"container", "image", "volume", "network", "system", "builder", "buildx", "compose", "context", "service", "stack", "swarm", "node", "secret",
-               "config", "plugin", "manifest", "trust", "pod", "machine", "images", "containers", "tasks", "run-"}  # fmt: skip
     verb, rest, kind = str(words[0]), words[1:], ""
-    if verb in objects and rest:
+    if verb in _DOCKER_OBJECTS and rest:
         kind = verb
         inner = options(rest, valued=_DOCKER, leading=True)
         verb, rest = (str(inner.operands[0]), inner.operands[1:]) if inner.operands else ("", [])
@@ -184,6 +212,11 @@ def _inside(run: Run, state: object, inner: list[Text], mounts: list[Text]) -> N
     assert isinstance(run.m, Machine)
 
 
+_KUBERNETES_DESTROYS = frozenset(
+    {"delete", "drain", "uninstall", "cordon", "evict", "del", "destroy", "reset", "taint", "rollback", "purge"}
+)
+
+
 @model("kubectl", "oc", "k", "k3s", "microk8s", "minikube", "kind", "k3d", "eksctl", "kops", "kubeadm", "kustomize", "stern", "k9s", "helm", "helmfile", "flux",
        "argocd", "skaffold", "tilt", "istioctl", "linkerd", "velero", "kubectx", "kubens")  # fmt: skip
 def kubernetes(run: Run) -> Text | None:
@@ -200,19 +233,6 @@ def kubernetes(run: Run) -> Text | None:
         return Text(HOLE)
     verb = words[0] if words else ""
     second = words[1] if len(words) > 1 else ""
-    destroys = {
-        "delete",
-        "drain",
-        "uninstall",
-        "cordon",
-        "evict",
-        "del",
-        "destroy",
-        "reset",
-        "taint",
-        "rollback",
-        "purge",
-    }
     rm = second in ("delete", "remove", "rm", "uninstall", "destroy", "prune") and verb not in (
         "get",
         "describe",
@@ -230,7 +250,7 @@ def kubernetes(run: Run) -> Text | None:
             _inside(run, state, list(inner), [])
         return Text(HOLE)
     if (
-        verb in destroys
+        verb in _KUBERNETES_DESTROYS
         or rm
         or (verb == "replace" and found.has("--force"))
         or (verb == "scale" and "--replicas=0" in run.args)
@@ -261,18 +281,8 @@ def kubernetes(run: Run) -> Text | None:
     return Text(HOLE)
 
 
-@model("terraform", "tofu", "terragrunt", "pulumi", "cdk", "cdktf", "sam", "serverless", "sls", "amplify", "packer", "vagrant", "multipass", "virsh",
-       "VBoxManage", "vboxmanage", "qemu-img", "lxc", "incus", "ansible", "ansible-playbook", "ansible-galaxy", "ansible-pull", "salt", "puppet", "chef",
-       "nomad", "consul", "vault", "waypoint", "crossplane", "copilot", "chalice", "zappa")  # fmt: skip
-def provisioning(run: Run) -> Text | None:
-    """Plans look; apply changes; destroy destroys."""
-    found = options(run.args, valued=( "-var", "-var-file", "-out", "-e", "-i", "-m", "-a", "-u", "--stack", "-s", "--profile", "--limit", "-l"),
-                    single_dash=run.name in ("terraform", "tofu", "packer", "vault", "consul", "nomad"))  # fmt: skip
-    words = found.operands
-    flags = set(run.args)
-    verb = words[0] if words else ""
-    second = words[1] if len(words) > 1 else ""
-    help_words = {
+_PROVISIONING_HELP_WORDS = frozenset(
+    {
         "--help",
         "-h",
         "-help",
@@ -284,11 +294,11 @@ def provisioning(run: Run) -> Text | None:
         "--list-tasks",
         "--list-tags",
     }
-    if help_words & flags:
-        return Text(HOLE)
-    if run.name == "ansible":
-        return _ansible(run, found.value("-m") or Text("command"), found.value("-a") or Text(""))
-    destroys = {
+)
+
+
+_PROVISIONING_DESTROYS = frozenset(
+    {
         "destroy",
         "delete",
         "down",
@@ -303,7 +313,11 @@ def provisioning(run: Run) -> Text | None:
         "revoke",
         "undeploy",
     }
-    seconds = {
+)
+
+
+_PROVISIONING_SECONDS = frozenset(
+    {
         "rm",
         "delete",
         "destroy",
@@ -318,7 +332,11 @@ def provisioning(run: Run) -> Text | None:
         "mv",
         "replace-provider",
     }
-    read_verbs = {
+)
+
+
+_PROVISIONING_READ_VERBS = frozenset(
+    {
         "plan",
         "show",
         "output",
@@ -335,10 +353,32 @@ def provisioning(run: Run) -> Text | None:
         "inspect",
         "status",
     }
+)
+
+
+@model("terraform", "tofu", "terragrunt", "pulumi", "cdk", "cdktf", "sam", "serverless", "sls", "amplify", "packer", "vagrant", "multipass", "virsh",
+       "VBoxManage", "vboxmanage", "qemu-img", "lxc", "incus", "ansible", "ansible-playbook", "ansible-galaxy", "ansible-pull", "salt", "puppet", "chef",
+       "nomad", "consul", "vault", "waypoint", "crossplane", "copilot", "chalice", "zappa")  # fmt: skip
+def provisioning(run: Run) -> Text | None:
+    """Plans look; apply changes; destroy _PROVISIONING_DESTROYS."""
+    found = options(run.args, valued=( "-var", "-var-file", "-out", "-e", "-i", "-m", "-a", "-u", "--stack", "-s", "--profile", "--limit", "-l"),
+                    single_dash=run.name in ("terraform", "tofu", "packer", "vault", "consul", "nomad"))  # fmt: skip
+    words = found.operands
+    flags = set(run.args)
+    verb = words[0] if words else ""
+    second = words[1] if len(words) > 1 else ""
+    if _PROVISIONING_HELP_WORDS & flags:
+        return Text(HOLE)
+    if run.name == "ansible":
+        return _ansible(run, found.value("-m") or Text("command"), found.value("-a") or Text(""))
     deeper = run.name in ("vault", "consul", "nomad", "chef", "puppet") and bool(
         {"delete", "destroy", "stop", "seal", "purge"} & set(words[1:4])
     )
-    destroying = deeper or verb in destroys or (second in seconds and verb not in read_verbs)
+    destroying = (
+        deeper
+        or verb in _PROVISIONING_DESTROYS
+        or (second in _PROVISIONING_SECONDS and verb not in _PROVISIONING_READ_VERBS)
+    )
     destroying = (
         destroying
         or (verb in ("apply", "up") and bool({"-destroy", "--destroy"} & flags))

@@ -140,14 +140,8 @@ def power(run: Run) -> Text | None:
     return Text("")
 
 
-@model("insmod", "modprobe", "rmmod", "depmod", "kexec", "sysctl", "update-grub", "grub-install", "efibootmgr", "bootctl", "dracut", "mkinitcpio", "update-initramfs", "nvram",
-       "csrutil", "bless", "ldconfig", "update-alternatives", "alternatives", "timedatectl-set", "hwclock", "swapon", "mount", "umount", "mokutil", "bcdedit", "setenforce",
-       "aa-teardown", "apparmor_parser", "semanage", "setsebool", "auditctl", "sbctl", "tuned-adm", "cpupower", "kmutil", "nvme-format", "systemsetup", "pmset", "defaults", "sips",
-       "profiles", "pkgutil", "mdimport", "mdutil", "sample", "textutil", "lsregister", "osascript", "open", "xdg-open", "hidutil", "dtrace", "dtruss", "gsettings", "dconf")  # fmt: skip
-def kernel(run: Run) -> Text | None:
-    """Kernel, boot, mounts, system settings. What only looks is left alone."""
-    words = run.args
-    looks = {
+_KERNEL_LOOKS = frozenset(
+    {
         "--help",
         "--version",
         "-h",
@@ -170,6 +164,16 @@ def kernel(run: Run) -> Text | None:
         "-a",
         "-d",
     }
+)
+
+
+@model("insmod", "modprobe", "rmmod", "depmod", "kexec", "sysctl", "update-grub", "grub-install", "efibootmgr", "bootctl", "dracut", "mkinitcpio", "update-initramfs", "nvram",
+       "csrutil", "bless", "ldconfig", "update-alternatives", "alternatives", "timedatectl-set", "hwclock", "swapon", "mount", "umount", "mokutil", "bcdedit", "setenforce",
+       "aa-teardown", "apparmor_parser", "semanage", "setsebool", "auditctl", "sbctl", "tuned-adm", "cpupower", "kmutil", "nvme-format", "systemsetup", "pmset", "defaults", "sips",
+       "profiles", "pkgutil", "mdimport", "mdutil", "sample", "textutil", "lsregister", "osascript", "open", "xdg-open", "hidutil", "dtrace", "dtruss", "gsettings", "dconf")  # fmt: skip
+def kernel(run: Run) -> Text | None:
+    """Kernel, boot, mounts, system settings. What only _KERNEL_LOOKS is left alone."""
+    words = run.args
     if run.name in (
         "defaults",
         "gsettings",
@@ -227,7 +231,7 @@ def kernel(run: Run) -> Text | None:
         return Text(HOLE)
     if run.name == "mount" and not [word for word in words if not word.startswith("-")]:
         return Text(HOLE)
-    if not looks & set(words) or run.name in ("mount", "umount", "insmod", "rmmod", "kexec"):
+    if not _KERNEL_LOOKS & set(words) or run.name in ("mount", "umount", "insmod", "rmmod", "kexec"):
         run.emit(Privilege(how="kernel", words=run.words))
     return Text(HOLE)
 
