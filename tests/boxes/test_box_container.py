@@ -12,7 +12,7 @@ from boxing import PYTHON, Held, engine_settings, named, python, ran, spec, with
 from msgspec.structs import replace
 
 from overnight.boxes.choose import choose
-from overnight.boxes.container import Container, ContainerProcess
+from overnight.boxes.container import Container
 from overnight.boxes.container_layout import options
 from overnight.boxes.settings import BoxSettings
 from overnight.errors import BoxUnavailable
@@ -50,26 +50,47 @@ def test_first_process_is_out_of_reach(engine: Literal["podman", "docker"], fold
     assert lines[4:] == ["not traced", "[] False"]
 
 
+async def _emptied(box: Container) -> None:
+    """Until the engine has no container of this process. It tidies up after the last process, and tells nobody."""
+    async with asyncio.timeout(60):
+        while await box._engine("ps", "--all", "--quiet", "--filter", f"name=overnight-{os.getpid()}-"):
+            await asyncio.to_thread(os.sched_yield)
+
+
 def test_nothing_is_left(engine: Literal["podman", "docker"], folder: Path, held: Held) -> None:
     """No folder of the start stays while a container runs, and no container when it is dead."""
     settings = engine_settings(engine)
     assert settings is not None
     box = Container(settings)
 
-    async def story() -> str:
+    async def story() -> None:
         process = await box.start(spec(folder, "/bin/sh", "-c", "echo up; sleep 1000", stdout=held.path))
-        assert isinstance(process, ContainerProcess)
         assert await held.line() == "up\n"
         assert not list(Path("/tmp").glob(f"overnight-container-{os.getpid()}-*"))
         await process.kill()
         assert held.released()
-        words = ("ps", "--all", "--quiet", "--filter", f"name=overnight-{os.getpid()}-")
-        async with asyncio.timeout(60):  # an engine tidies up after the last process, and tells nobody
-            while listed := await box._engine(*words):
-                await asyncio.to_thread(os.sched_yield)
-        return listed
+        await _emptied(box)
 
-    assert within(story()).strip() == ""
+    within(story())
+
+
+def test_a_cancelled_start_leaves_no_container(engine: Literal["podman", "docker"], folder: Path) -> None:
+    """Whatever the engine was about when nobody wanted it any more."""
+    settings = engine_settings(engine)
+    assert settings is not None
+    box = Container(settings)
+
+    async def story() -> None:
+        for turns in range(0, 50, 10):
+            starting = asyncio.ensure_future(box.start(spec(folder, "/bin/touch", "ran")))
+            await asyncio.sleep(turns * 0.005)  # only to be cancelled at different points
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        await _emptied(box)
+
+    within(story())
+    assert not (folder / "ran").exists()
 
 
 def test_memory_is_bounded(engine: Literal["podman", "docker"], folder: Path) -> None:

@@ -34,6 +34,8 @@ from overnight.ports import BoxSpec, Exceeded, Guarantees, Mechanism
 _FIRST_PORT = 18100
 #: Seconds that an engine may take to start a container, and a container to go.
 _PATIENCE = 60.0
+#: The same for what it has begun, once nobody waits for it.
+_FINISH = 10.0
 _CREDENTIALS = struct.Struct("3i")
 _FOLDER = re.compile(r"overnight-container-(\d+)-.*")
 #: What engines need of the environment to find their own things. None of it is seen inside.
@@ -115,7 +117,7 @@ class Container:
         except TimeoutError:
             raise BoxUnavailable(reason=f"{settings.engine} does not answer", install="See whether it runs.") from None
         finally:
-            child.end()
+            child.end(_FINISH)  # an engine that is killed may do its work all the same, when nobody looks any more
             os.close(out)
         if code:
             raise BoxUnavailable(
