@@ -21,10 +21,9 @@ from overnight.audit.checkpoints import Made
 from overnight.audit.upkeep import Upkeep
 from overnight.config import Settings
 from overnight.doctor.gate import Gate
-from overnight.durable import pauses
 from overnight.durable.client import Client
 from overnight.durable.desk import Desk
-from overnight.durable.engine import Engine, Flow
+from overnight.durable.engine import Engine, Flow, pauses_changed
 from overnight.durable.journal import Journal, Observer
 from overnight.durable.pools import Pool
 from overnight.durable.retention import sweep
@@ -140,12 +139,11 @@ class Life:
 
     async def _watch_pauses(self) -> None:
         """A file that comes or goes by hand wakes nobody: tasks that wait for its end would wait for ever."""
-        seen = pauses.read(self._journal.home)
         while True:
             await asyncio.sleep(PAUSES_EVERY_S)
-            if (now := pauses.read(self._journal.home)) != seen:
-                seen = now
-                self.engine.poke()
+            with contextlib.suppress(sqlite3.Error):  # the engine meets it as well, and says so
+                if pauses_changed(self._journal):
+                    self.engine.poke()
 
     async def _sweep_daily(self, keep_s: float) -> None:
         while True:

@@ -82,6 +82,19 @@ def test_a_task_lands_while_nobody_looks(working: Desktop) -> None:
     assert re.search(r"all \d+ events fit", working.ok("journal", "verify"))
 
 
+def test_a_pause_made_by_hand_and_taken_back_by_hand(working: Desktop) -> None:
+    """`touch PAUSED` keeps a living daemon from starting anything; removing the file is enough for it to go on."""
+    detached(working)
+    paused = working.home / "PAUSED"
+    paused.touch()
+    task = working.ok("add", "Say two", "--repo", "shop").strip()
+    assert "Everything is paused" in working.ok("status")
+    assert "queued" in working.ok("show", task)
+    paused.unlink()
+    assert "has landed" in wait_for(working, task)
+    assert "paused" not in working.ok("status")
+
+
 def test_in_the_foreground_piped_it_logs_changes(working: Desktop) -> None:
     """One line per change, no colours; SIGINT ends it well; a second daemon is refused."""
     task = working.add("Say two")

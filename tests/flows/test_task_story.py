@@ -25,7 +25,7 @@ from overnight.missions.brief import write_prompt
 from overnight.missions.clarify import Clarify, assess, heard
 from overnight.missions.codec import builtins
 from overnight.missions.question import Question
-from overnight.missions.run import End, FailureClass, RunOutcome
+from overnight.missions.run import Attempt, End, FailureClass, Result, RunOutcome
 from overnight.missions.task import Phase, Repo, Task
 from overnight.ports import House
 from overnight.report.story import story
@@ -180,6 +180,35 @@ def test_a_limit_parks_the_task_and_wakes_it(tmp_path: Path) -> None:
     night.clock.advance(700)
     night.drive()
     assert night.phases() == {"a": Phase.LANDED}
+
+
+def test_a_run_that_gets_nowhere_hands_its_blocker_on(tmp_path: Path) -> None:
+    """The next run reads what stood in the way; after the attempts a person is asked, and each resume is one more run."""
+    world = World({"a": [Act.STUCK, Act.STUCK, Act.STUCK, Act.GOOD]})
+    night = Night(tmp_path, world)
+    night.submit(task("a", attempts=2))
+    night.drive()
+    assert sum(world.agents.values()) == 2
+    assert '"stuck"' in (night.hold("a") or "")
+    assert "it goes in circles (after 2 attempts)" in (night.hold("a") or "")
+    night.call("resume", task="a")
+    night.drive()
+    assert (sum(world.agents.values()), '"stuck"' in (night.hold("a") or "")) == (3, True)
+    night.call("resume", task="a")
+    night.drive()
+    assert night.phases() == {"a": Phase.LANDED}
+
+
+def test_the_next_brief_quotes_the_blocker() -> None:
+    """Word for word, as a quotation: it holds what an agent said and did."""
+    outcome = RunOutcome(
+        run="a.1.1", end=End.STOPPED_BY_LIMIT, failure=FailureClass.STUCK, why="w", blocker="one\n# not a heading"
+    )
+    attempt = Attempt(n=1, outcome=outcome, result=Result(commit="c", ref="r"))
+    prompt = write_prompt(task("a", paths=("src/**",)), POLICY, attempts=[attempt], why="w")
+    assert "> one\n> # not a heading" in prompt
+    assert "- `src/**`" in prompt
+    assert "> one" not in write_prompt(task("a"), POLICY)
 
 
 def test_a_question_waits_for_its_answer(tmp_path: Path) -> None:

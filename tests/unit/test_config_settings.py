@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from overnight.boxes.settings import BoxSettings
 from overnight.config import Settings, bound, parse_settings, read_settings, settings_path, state_home
-from overnight.config.settings import Bounds, Work
+from overnight.config.settings import Bounds, StallBounds, Work
 from overnight.durable.pools import Pool, Rate
 from overnight.errors import SettingsInvalid
 from overnight.missions.policy import BoxLevel, BoxPolicy, Check, Limits, Policy
+from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration, Size
 
 WHOLE = """\
@@ -167,6 +169,20 @@ def test_a_repo_gets_no_more_than_the_machine_allows() -> None:
         "box.minimum is 'os', not 'none': this machine's settings allow no less (`bounds.box`)",
         "box.egress is without mirror.example.org: this machine's settings allow no more (`bounds.egress`)",
     )
+
+
+@pytest.mark.parametrize("name", StallBounds.__struct_fields__)
+def test_the_watch_is_no_more_patient_than_the_machine_allows(name: str) -> None:
+    """Each threshold is capped by its own bound, and said so; a stricter repo is left as it is."""
+    machine = parse_settings(f"[bounds.stall]\n{name} = 150\n".encode(), "c")
+    asked = Policy(limits=Limits(stall=replace(StallLimits(), **{name: 200})))
+    policy, notes = bound(asked, machine)
+    assert getattr(policy.limits.stall, name) == 150
+    assert notes == (
+        f"limits.stall.{name} is 150, not 200: this machine's settings allow no more (`bounds.stall.{name}`)",
+    )
+    strict = Policy(limits=Limits(stall=replace(StallLimits(), **{name: 110})))
+    assert bound(strict, machine) == (strict, ())
 
 
 def test_a_modest_repo_is_left_as_it_is() -> None:

@@ -343,7 +343,7 @@ def follow_pauses(journal: Journal, *, actor: str = "", everything: bool = False
     also when nothing changed."""
     _adopt_old(journal)
     now = {each.lane: each for each in pauses.read(journal.home)}
-    before = {row["key"] for row in journal.db.execute("SELECT key FROM record WHERE kind = 'pause'")}
+    before = _last_seen(journal)
     if now.keys() == before and not everything:
         return
     with journal.tx("pauses"):
@@ -358,6 +358,15 @@ def follow_pauses(journal: Journal, *, actor: str = "", everything: bool = False
         for row in journal.db.execute(sql).fetchall():
             if ("" if row["wait_for"] == "pause-all" else row["lane"]) not in now:
                 make_ready(journal, row["id"], "its pause is over")
+
+
+def pauses_changed(journal: Journal) -> bool:
+    """Whether the files are others than the engine has last seen."""
+    return {each.lane for each in pauses.read(journal.home)} != _last_seen(journal)
+
+
+def _last_seen(journal: Journal) -> set[str]:
+    return {row["key"] for row in journal.db.execute("SELECT key FROM record WHERE kind = 'pause'")}
 
 
 def _adopt_old(journal: Journal) -> None:

@@ -31,6 +31,7 @@ class Act(StrEnum):
     LIMIT = "limit"
     BLOCKED = "blocked"
     CONFLICTS = "conflicts"
+    STUCK = "stuck"
 
 
 #: It asks nothing: what a rehearsed task is called matters to nobody.
@@ -102,6 +103,11 @@ def _outcome(run: str, act: Act, stopped: bool) -> RunOutcome:
             return RunOutcome(run=run, end=End.LOST, failure=FailureClass.MACHINE, why="lost")
         case Act.LIMIT:
             return RunOutcome(run=run, end=End.FAILED, failure=FailureClass.LIMIT, why="limit", ended=1_000_000.0)
+        case Act.STUCK:
+            return RunOutcome(
+                run=run, end=End.STOPPED_BY_LIMIT, failure=FailureClass.STUCK, why="it goes in circles",
+                blocker="the tests need a database",
+            )  # fmt: skip
         case Act.BLOCKED:
             return RunOutcome(run=run, end=End.BLOCKED, why="which colour?")
         case _:
