@@ -81,6 +81,8 @@ class Keeper:
         self._account: Account | None = None
         self._stop, self._paused = stop, paused
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
+        #: Why a call was refused since the run was to be ended: an agent that ends first has not ended of itself.
+        self._shut_for: tuple[End, FailureClass | None, str] | None = None
         self._started = time.time()
         # Limits are about time that passes here, not about what the clock is set to or a sleeping machine.
         self._began = self._alive_at = time.monotonic()
@@ -143,6 +145,7 @@ class Keeper:
             await process.kill()
         self._hear_the_end()
         self._blame(process)
+        self._ended_by = self._ended_by or self._shut_for
         return self._judge(code)
 
     def _known(self, place: Place, launch: Launch) -> tuple[str, ...]:
@@ -295,8 +298,12 @@ class Keeper:
         if self._ended_by is not None:
             return self._ended_by[2]
         if (why := self._paused()) is not None:
-            return why
-        return self._watch.stop.why if self._watch.stop is not None else None
+            self._shut_for = (End.STOPPED, None, why)
+        elif self._watch.stop is not None:
+            self._shut_for = (End.STOPPED_BY_LIMIT, FailureClass.STUCK, self._watch.stop.why)
+        else:
+            return None
+        return self._shut_for[2]
 
     async def _end(self, process: BoxedProcess, end: End, failure: FailureClass | None, why: str) -> None:
         """A clean end: asked first, then killed with everything it started."""
