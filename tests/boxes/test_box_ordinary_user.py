@@ -62,7 +62,7 @@ def test_as_an_ordinary_user(name: str, place: Path) -> None:
     if python is None:
         pytest.skip("an ordinary user can't run this Python and this checkout")
     options = ("-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp", f"{place}/tests", "--rootdir", str(place))
-    config = ("-c", "/dev/null", "-W", "error", "-q")
+    config = ("-c", str(HERE.parents[1] / "pyproject.toml"))
     done = _run(python, "-m", "pytest", *config, *options, str(HERE / f"test_box_{name}.py"), place=place)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

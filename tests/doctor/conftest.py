@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab import Lab
+from doctor_lab import Lab
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab import Lab, failed
+from doctor_lab import Lab, failed
 
 from overnight.config import read_settings
 from overnight.doctor import state

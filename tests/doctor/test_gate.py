@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import Lab
+from doctor_lab import Lab
 
 from overnight.config import read_settings
 from overnight.doctor.gate import Gate, needed
