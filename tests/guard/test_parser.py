@@ -1,8 +1,11 @@
-"""The parser against bash itself and two parsers by others, over commands that are put together at random."""
+"""The parser against bash itself and three parsers by others, over commands that are put together at random."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sysconfig
+from pathlib import Path
 from typing import Any, cast
 
 import bashlex
@@ -18,6 +21,10 @@ from overnight.guard.syntax import Lit, Simple
 
 from .helpers import stopped
 
+#: The binary of the wheel, whatever the PATH has.
+SHFMT = Path(sysconfig.get_path("scripts")) / "shfmt"
+#: What the generated commands begin with.
+PROGRAMS = ("cmd", "ls", "cat", "echo", ":")
 TREE = Parser(Language(tree_sitter_bash.language()))
 WORD = st.sampled_from(
     [
@@ -154,6 +161,57 @@ def test_tree_sitter_has_no_objection(text: str) -> None:
         assert understood(text)
 
 
+def shfmt(text: str, *options: str) -> str | None:
+    """What shfmt prints for a text, or None where it finds an error."""
+    done = subprocess.run(
+        [SHFMT, "-ln", "bash", *options], input=text.encode(), capture_output=True, timeout=60, check=False
+    )
+    return done.stdout.decode() if done.returncode == 0 else None
+
+
+@settings(max_examples=150, deadline=None)
+@given(COMMANDS)
+def test_shfmt_sees_the_same_commands(text: str) -> None:
+    """Where shfmt and bash find no error neither do we, and every command that shfmt sees, nested ones too, we see."""
+    tree = shfmt(text, "--to-json")
+    if tree is not None and bash_takes(text):
+        assert _our_names(text) == _their_names(json.loads(tree)), text
+
+
+@settings(max_examples=100, deadline=None)
+@given(COMMANDS)
+def test_formatting_changes_nothing(text: str) -> None:
+    """A text that shfmt has formatted holds the same commands with the same words."""
+    formatted = shfmt(text)
+    if formatted is not None and bash_takes(text):
+        assert _our_words(formatted) == _our_words(text)
+
+
+def _our_names(text: str) -> list[str]:
+    # After `|` bash takes `time` for a program, and what follows for its arguments; shfmt takes it for the keyword.
+    named = [words for words in _our_words(text) if words]
+    return sorted(next(w for w in words if w in PROGRAMS) if words[0] == "time" else words[0] for words in named)
+
+
+def _their_names(tree: Any) -> list[str]:
+    out: list[str] = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for item in cast("list[Any]", node):
+                walk(item)
+        elif isinstance(node, dict):
+            fields = cast("dict[str, Any]", node)
+            if fields.get("Type") == "CallExpr" and fields.get("Args"):
+                parts = fields["Args"][0]["Parts"]
+                out.append("".join(part.get("Value", "") for part in parts))
+            for value in fields.values():
+                walk(value)
+
+    walk(tree)
+    return sorted(out)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.sampled_from(["ls", "a b", "'x y' z", '"p q"', "a\\ b", "e=1 f", "-x --y=z"]), min_size=1, max_size=5),
@@ -171,7 +229,7 @@ def _our_words(text: str) -> list[list[str]]:
     def walk(node: Any) -> None:
         if isinstance(node, Simple):
             out.append([word.literal() or "" for word in node.words])
-        elif isinstance(node, tuple):
+        if isinstance(node, tuple):
             for item in cast("tuple[Any, ...]", node):
                 walk(item)
         elif hasattr(node, "__struct_fields__"):
