@@ -21,6 +21,7 @@ from overnight.audit.checkpoints import Made
 from overnight.audit.upkeep import Upkeep
 from overnight.config import Settings
 from overnight.doctor.gate import Gate
+from overnight.doctor.wanted import wanted
 from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.engine import Engine, Flow, pauses_changed
@@ -105,7 +106,8 @@ class Life:
     """Engine, socket and housekeeping over one open journal."""
 
     def __init__(self, journal: Journal, house: House, pools: Mapping[str, Pool], down: asyncio.Event) -> None:
-        gated = msgspec.structs.replace(house, fleet=Gate(house.fleet, journal.home, told=self._canary_told))
+        self._gate = Gate(house.fleet, journal.home, told=self._canary_told)
+        gated = msgspec.structs.replace(house, fleet=self._gate)
         flows: dict[str, Flow] = {"task": lambda t: carry_out(t, gated)}
         self.engine = Engine(journal, flows, pools)
         self._journal, self._down, self._since = journal, down, time.time()
@@ -122,6 +124,7 @@ class Life:
             asyncio.create_task(self._sweep_daily(keep_s)),
             asyncio.create_task(self._audit.daily()),
             asyncio.create_task(self._watch_pauses()),
+            asyncio.create_task(self._prove_ahead()),
         ]
         try:
             await self.engine.run()
@@ -136,6 +139,11 @@ class Life:
     async def _wait_for_down(self) -> None:
         await self._down.wait()
         self.engine.close()
+
+    async def _prove_ahead(self) -> None:
+        """The canary at the start, if something has changed since it passed: nobody has to wait for the first task."""
+        with contextlib.suppress(sqlite3.Error):  # the engine meets it as well, and says so
+            await self._gate.ahead(await wanted(self._journal))
 
     async def _watch_pauses(self) -> None:
         """A file that comes or goes by hand wakes nobody: tasks that wait for its end would wait for ever."""

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from overnight.agents.choose import choose as choose_agent
 from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
+from overnight.boxes.piped import Piped
 from overnight.boxes.settings import inside_path, tool_folders
 from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable import pauses
@@ -67,7 +68,7 @@ def _unobserved(_moment: str, _label: str) -> None:
 
 def box_for(settings: Settings, minimum: BoxLevel) -> Box:
     """The machine's box, if it is strong enough. Raises BoxUnavailable, NotConfirmed."""
-    return choose_box(minimum, settings.box.name, settings.box.i_know, settings.box)
+    return Piped(choose_box(minimum, settings.box.name, settings.box.i_know, settings.box))
 
 
 def house_for(

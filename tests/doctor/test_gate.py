@@ -14,10 +14,15 @@ from doctor_lab import Lab
 from overnight.config import read_settings
 from overnight.doctor.gate import Gate, needed
 from overnight.doctor.record import changes, fingerprint, last_pass
+from overnight.doctor.wanted import wanted
+from overnight.durable.desk import Desk
+from overnight.durable.journal import Journal
 from overnight.fleet.local import LocalFleet
+from overnight.missions.codec import builtins
 from overnight.missions.hold import Held, HoldReason
 from overnight.missions.policy import BoxLevel, BoxPolicy, Limits
 from overnight.missions.run import End, RunSpec
+from overnight.missions.task import Repo
 from overnight.wiring import WARDEN
 
 
@@ -94,10 +99,10 @@ def test_whom_it_asks(lab: Lab) -> None:
     """An agent without hooks in no box, and machines whose owner does not require it, are let through."""
     none = '[box]\nname = "none"\ni_know = true\n'
     cases = {"": (True, True), none: (True, False), "[canary]\nrequired = false\n": (False, False)}
-    for text, wanted in cases.items():
+    for text, needs in cases.items():
         lab.settings(text)
         settings = read_settings(lab.environ)
-        assert (needed("claude", settings), needed("command", settings)) == wanted, text
+        assert (needed("claude", settings), needed("command", settings)) == needs, text
 
 
 def test_another_program_is_another_cli(lab: Lab) -> None:
@@ -148,3 +153,46 @@ def test_doctor_says_what_it_found_by_its_exit_code(lab: Lab) -> None:
     assert '"fit": false' in done.stdout
     assert "Traceback" not in done.stderr
     assert last_pass(lab.home, "claude") is None
+
+
+def test_it_is_played_ahead_of_the_first_run(lab: Lab) -> None:
+    """Before anybody asks: once, not again while nothing has changed, again after a change; a failure is told, not raised."""
+    told: list[tuple[str, bool, str]] = []
+    lab.settings(COMMAND)
+
+    async def story() -> None:
+        here = gate(lab, told)
+        await here.ahead(("command",))
+        await here.ahead(("command",))
+        assert told == [("command", True, "")]
+        assert (await here.run(spec(lab))).end is End.COMPLETED
+        assert len(told) == 1
+        lab.settings(COMMAND + "[box]\nopen_files = 4096\n")
+        await here.ahead(("command",))
+        assert [passed for _, passed, _ in told] == [True, True]
+        lab.settings("broken = [")
+        await here.ahead(("command",))
+        assert len(told) == 2
+
+    asyncio.run(story())
+
+
+def test_which_agents_are_wanted(lab: Lab) -> None:
+    """Those of registered repos, as the target branch has them, and of tasks under way; unreadable repos name none."""
+    journal = Journal(lab.home)
+    desk = Desk(journal)
+    try:
+        assert asyncio.run(wanted(journal)) == ()
+        repo = lab.folder / "repo"
+        git = ("git", "-C", str(repo), "-c", "user.name=t", "-c", "user.email=t@localhost")
+        subprocess.run(["git", "init", "-q", "-b", "main", str(repo)], check=True)
+        (repo / "overnight.toml").write_text('target = "main"\nagent = "command"\n')
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "Seed"], check=True)
+        (repo / "overnight.toml").write_text('target = "main"\nagent = "claude"\n')
+        for name, path in {"one": repo, "gone": lab.folder / "gone"}.items():
+            record = Repo(name=name, path=str(path), target="main")
+            desk.call("put", {"actor": "t", "kind": "repo", "key": name, "value": builtins(record)})
+        assert asyncio.run(wanted(journal)) == ("command",)
+    finally:
+        journal.close()

@@ -19,10 +19,6 @@ class Known(Struct, frozen=True, kw_only=True):
     backends: tuple[str, ...] = tuple(BACKENDS)
 
 
-_OUTPUT = (
-    "A program may erase what the box has printed so far, as its output goes straight to a file. What Overnight has "
-    "read by then it keeps, and the record of tool calls lies elsewhere."
-)
 _COVER = (
     "There is nothing over the worktree's `.git`. Git is called by Overnight so that nothing in it is obeyed, and it is "
     "put right before anybody else looks."
@@ -38,8 +34,6 @@ _LANDLOCK = {
     "pin-process": "Another process of the same user can be kept to some processors.",
 }
 KNOWN = (
-    Known(attack="erase-own-output", why=_OUTPUT),
-    Known(attack="erase-own-output-anew", why=_OUTPUT, backends=("bubblewrap", "podman", "docker")),
     Known(
         attack="tunnel-for-hidden-content",
         why="What goes to a listed host inside TLS is not looked at. List only hosts that can't pass anything on.",

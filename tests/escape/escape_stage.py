@@ -35,6 +35,7 @@ from overnight.boxes.child import readable
 from overnight.boxes.container import Container
 from overnight.boxes.landlock import Landlock
 from overnight.boxes.none import Unconfined
+from overnight.boxes.piped import Piped
 from overnight.boxes.settings import BoxSettings
 from overnight.missions.units import Size
 from overnight.ports import Box, BoxedProcess, BoxSpec
@@ -91,16 +92,16 @@ class Nothing:
 
 
 def box_called(name: str) -> Box | None:
-    """The box of a backend; None is the control."""
+    """The box of a backend, as runs have it; None is the control."""
     if name == "nothing":
         return None
     if name == "bubblewrap":
-        return Bubblewrap(_SETTINGS)
+        return Piped(Bubblewrap(_SETTINGS))
     if name == "landlock":
-        return Landlock(_SETTINGS)
+        return Piped(Landlock(_SETTINGS))
     engine = msgspec.convert(name, Literal["podman", "docker"])
     engine_options = tuple(os.environ[f"OVERNIGHT_TEST_{name.upper()}"].split())
-    return Container(replace(_SETTINGS, engine=engine, engine_options=engine_options, root_inside=True))
+    return Piped(Container(replace(_SETTINGS, engine=engine, engine_options=engine_options, root_inside=True)))
 
 
 async def play(box: Box | None, round_: str, folder: Path) -> dict[str, bool]:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -344,9 +345,15 @@ def _size(path: str | None) -> int:
 
 
 def _said(path: str | None, since: int) -> str:
-    """What bwrap itself wrote to the box's stderr."""
+    """What bwrap itself wrote to the box's stderr, a file or a FIFO."""
     if path is None:
         return ""
-    with Path(path).open("rb") as file:
-        file.seek(since)
-        return file.read(4096).decode(errors="replace").strip()
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.lseek(fd, since, os.SEEK_SET)
+        return os.read(fd, 4096).decode(errors="replace").strip()
+    except BlockingIOError:  # nothing is in the FIFO
+        return ""
+    finally:
+        os.close(fd)

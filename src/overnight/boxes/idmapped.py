@@ -106,9 +106,12 @@ def _attach(copies: "list[tuple[int, str, bool]]", stage: str) -> None:
 
 
 def _reopen(fd: int, namespace: int) -> None:
-    """A file or pipe that output goes to, as the user's own, so that `/dev/stderr` can be opened inside."""
+    """A file or pipe that output goes to, as the user's own, so that `/dev/stderr` can be opened inside.
+
+    Not a pipe that everybody may write: who does not own it can't read what others print.
+    """
     mode = os.fstat(fd).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)) or (stat.S_ISFIFO(mode) and mode & stat.S_IWOTH):
         return
     flags = fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND)
     try:

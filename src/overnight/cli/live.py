@@ -122,7 +122,7 @@ class Log(View):
     def look(self, db: sqlite3.Connection) -> None:
         for event in read_events(db, after=self._seq):
             self._seq = event.seq
-            if event.what in self._TOLD or event.what.startswith("want."):
+            if event.what in self._TOLD or event.what.startswith(("want.", "canary.")):
                 words = " ".join(part for part in (event.task or "", event.what, event.why) if part)
                 click.echo(Paper().line(f"{clock(event.at)} {words}").text(), nl=False)
         sys.stdout.flush()

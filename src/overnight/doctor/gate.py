@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -65,6 +65,13 @@ class Gate:
                 return RunOutcome(run=spec.id, end=End.STOPPED, why=stopped, started=now, ended=now)
         return await self._fleet.run(spec)
 
+    async def ahead(self, agents: Iterable[str]) -> None:
+        """Prove what these agents will need, before a task asks. What fails is told; tasks are held when they get here."""
+        for agent in agents:
+            with contextlib.suppress(Held):
+                if not self._open(agent):
+                    await self._prove(agent)
+
     async def stop(self, run: str, why: str) -> None:
         """A run that waits here has not begun, and does not."""
         waiting = self._waiting.get(run)
@@ -81,7 +88,7 @@ class Gate:
         if self._open(spec.agent):
             return None
         stop = self._waiting[spec.id] = asyncio.get_running_loop().create_future()
-        proving = asyncio.create_task(self._prove(spec))
+        proving = asyncio.create_task(self._prove(spec.agent))
         try:
             await asyncio.wait((stop, proving), return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
@@ -101,15 +108,15 @@ class Gate:
         known = last_pass(self._home, agent)
         return known is not None and not changes(known.fingerprint, fingerprint(agent, settings, self._environ))
 
-    async def _prove(self, spec: RunSpec) -> None:
+    async def _prove(self, agent: str) -> None:
         """Play the canary, one at a time, whoever needs it. Raises Held."""
         async with self._playing:
-            if self._open(spec.agent):  # whoever was before has proved it
+            if self._open(agent):  # whoever was before has proved it
                 return
-            now = fingerprint(spec.agent, self._settings(), self._environ)
-            failed = self._failed.get(spec.agent)
+            now = fingerprint(agent, self._settings(), self._environ)
+            failed = self._failed.get(agent)
             if failed is None or failed.fingerprint != now or time.time() >= failed.at + RETRY_S:
-                failed = await self._play(spec.agent, now)
+                failed = await self._play(agent, now)
             if failed is not None:
                 raise Held(_hold(failed))
 

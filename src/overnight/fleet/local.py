@@ -12,18 +12,21 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 from overnight.durable.identity import Identity, is_alive
 from overnight.missions.codec import decode, encode
-from overnight.missions.places import run_dir
+from overnight.missions.places import pipe_of, run_dir
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 
 #: How often a lock is looked at whose holder has not said who it is: a warden that starts, or another who looks.
 LOOK_S = 0.01
 #: Wardens that end without a word before the run counts as a failed launch.
 TRIES = 3
+#: What the agent prints.
+LOGS = ("agent.jsonl", "agent.err")
+_PIECE = 64 << 10
 
 
 class LocalFleet:
@@ -211,29 +214,35 @@ def _never_started(folder: Path, spec: RunSpec, said: str) -> RunOutcome:
 async def _box_gone(folder: Path) -> None:
     """A box dies with its warden, though not in the same instant: what comes next needs its folders for itself.
 
-    Whatever holds a box together has the agent's standard error open for writing from before its start to its end.
-    The kernel gives a read lease on a file only while nobody has; it needs no permission to look at processes.
+    Whatever holds a box together has the FIFOs for its output open for writing from before its start to its end. What
+    the warden did not take out of them any more goes to the logs.
     """
-    try:
-        fd = os.open(folder / "agent.err", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # there was no box yet
-        return
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # which is ignored, should somebody open it just then
-        while not _leased(fd):  # noqa: ASYNC110 (the kernel announces leases that break, not those that can be had)
-            await asyncio.sleep(LOOK_S)
-    finally:
-        os.close(fd)  # gives the lease back
+    for name in LOGS:
+        log = folder / name
+        try:
+            fd = os.open(pipe_of(str(log)), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:  # there was no box yet, or it ended in order
+            continue
+        try:
+            async for piece in _until_nobody_writes(fd):
+                with contextlib.suppress(OSError), log.open("ab") as file:  # a full disk takes no more
+                    file.write(piece)
+        finally:
+            os.close(fd)
+        Path(pipe_of(str(log))).unlink(missing_ok=True)
 
 
-def _leased(fd: int) -> bool:
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without leases: a few milliseconds are all that is missed
-        return True
-    return True
+async def _until_nobody_writes(fd: int) -> AsyncGenerator[bytes]:
+    """What comes out of a FIFO, until nobody has it open for writing."""
+    while True:
+        try:
+            piece = os.read(fd, _PIECE)
+        except BlockingIOError:
+            await asyncio.sleep(LOOK_S)  # the kernel does not announce the last one's end by itself
+            continue
+        if not piece:
+            return
+        yield piece
 
 
 async def _exit_of(pid: int, still: Callable[[], bool] = lambda: True) -> None:

@@ -114,7 +114,7 @@ class LocalWorkshop:
 
     async def _policy(self, task: Task, repository: Repository, base: str) -> Policy:
         where = f"{POLICY_FILE} on branch `{task.repo.target}` of {task.repo.path}"
-        found = await _file(repository.plain, base, POLICY_FILE)
+        found = await file_at(repository.plain, base, POLICY_FILE)
         mend = f"a valid {POLICY_FILE} committed on `{task.repo.target}`, then `overnight resume {task.id}`"
         if found is None:
             raise holds.repo_unavailable(f"{where} is missing", mend)
@@ -132,7 +132,7 @@ class LocalWorkshop:
         most = self._settings.instructions
         found: list[tuple[str, str]] = []
         for name in INSTRUCTIONS:
-            data = await _file(repository.plain, base, name)
+            data = await file_at(repository.plain, base, name)
             if data is not None:
                 cut = f"\n[… {len(data) - most} more bytes are not shown …]" if len(data) > most else ""
                 found.append((name, data[:most].decode("utf-8", "replace") + cut))
@@ -383,7 +383,7 @@ def _registered(repository: Repository, tree: Path) -> Path | None:
     return None
 
 
-async def _file(git: Git, commit: str, name: str) -> bytes | None:
+async def file_at(git: Git, commit: str, name: str) -> bytes | None:
     """A file at the root of a commit; None when there is none by that name or it is a link or a folder."""
     listed = await git.run("ls-tree", "-z", commit, "--", name)
     if not listed.startswith(b"100"):

@@ -15,3 +15,8 @@ def run_dir(state: str, run_id: str) -> str:
     """The folder of one run. Only the folders inside it that a box is given are writable for an agent."""
     task, life, n = split_run(run_id)
     return f"{state.rstrip('/')}/runs/{task}/{life}/{n}"
+
+
+def pipe_of(log: str) -> str:
+    """The FIFO that leads to a log, as long as there is somebody in a box who may print."""
+    return f"{log}.pipe"
