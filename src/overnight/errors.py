@@ -12,6 +12,7 @@ OvernightError
 │   ├── SettingsInvalid
 │   ├── BadUnit
 │   ├── BadState
+│   ├── NoCassette
 │   └── NotConfirmed
 ├── Refused                     a bound would be broken; exit code 3
 │   ├── NetworkFileSystem
@@ -19,6 +20,7 @@ OvernightError
 │   ├── JournalNewer
 │   ├── JournalBroken
 │   ├── AuditKeyUnusable
+│   ├── CassetteBroken          exit code 5
 │   └── AlreadyRunning
 ├── Unavailable                 the outside is not there; the task holds, no attempt is spent
 │   ├── DaemonUnreachable
@@ -92,6 +94,10 @@ class BadState(BadInput):
     """{task} is {state}: {verb} does not apply. {next}"""
 
 
+class NoCassette(BadInput):
+    """There is no recording of {run}: {why}. Only runs whose model traffic passes through the gateway are recorded, while `cassette.record` is on."""
+
+
 class NotConfirmed(BadInput):
     """{what} must be confirmed: {how}."""
 
@@ -123,6 +129,12 @@ class JournalBroken(Refused):
 class AuditKeyUnusable(Refused):
     """The key that signs the audit's checkpoints, {path}, can't be used: {reason}.
     Put it back from a copy, or move the folder that it lies in away to begin a new audit."""
+
+
+class CassetteBroken(Refused):
+    """{path} is not as it was written: {problem}. It is not replayed. If nobody touched it, look at the disk."""
+
+    exit_code = 5
 
 
 class AlreadyRunning(Refused):

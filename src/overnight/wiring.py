@@ -19,6 +19,10 @@ from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.piped import Piped
 from overnight.boxes.settings import inside_path, tool_folders
+from overnight.cassette import entries
+from overnight.cassette.entries import Opened, Surroundings
+from overnight.cassette.playback import Playback
+from overnight.cassette.recorder import Recorder
 from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable import pauses
 from overnight.durable.identity import boot_id
@@ -127,14 +131,18 @@ async def keep(
     stop: asyncio.Event,
     environ: Mapping[str, str] = os.environ,
     dress: Callable[[Agent], Agent] = lambda agent: agent,
+    *,
+    changed: Callable[[Settings], Settings] = lambda settings: settings,
+    playback: Callable[[Surroundings, Callable[[str], str]], Playback] | None = None,
 ) -> RunOutcome:
     """Keep one run, in this process. What keeps it from starting is its outcome.
 
-    dress: changes the agent before it is started, for a rehearsal.
+    dress: changes the agent before it is started, for a rehearsal. changed: the same for the settings. playback: makes
+    what answers the model traffic from a recording.
     """
     started = time.time()
     try:
-        settings = read_settings(environ)
+        settings = changed(read_settings(environ))
         guard = guard_of(spec, folder, settings)
         keeper = Keeper(
             folder,
@@ -150,6 +158,8 @@ async def keep(
             tools=tool_folders(settings.box),
             path=inside_path(settings.box),
             prices=settings.prices,
+            tape=_recorder(folder, settings) if settings.cassette.record else None,
+            playback=playback,
         )
     except OvernightError as error:
         launch = FailureClass.LAUNCH
@@ -157,6 +167,13 @@ async def keep(
             run=spec.id, end=End.FAILED, failure=launch, why=str(error), started=started, ended=time.time()
         )
     return replace(await keeper.keep(), questions=guard.questions)
+
+
+def _recorder(folder: Path, settings: Settings) -> Callable[[Opened, Callable[[str], str]], Recorder]:
+    """Makes what records a run."""
+    own = settings.guard.tables(attended=False)[0]
+    path = folder / entries.NAME
+    return lambda opened, without: Recorder(path, replace(opened, guard=own), without, settings.cassette.most)
 
 
 class guard_of:  # noqa: N801 (reads as the function that it is)

@@ -96,9 +96,12 @@ def sealed(body: bytes, sign: Sign | None = None) -> tuple[bytes, str]:
 class ChainedFile:
     """Appends to one file. Raises OSError when it can't be opened, or in `append` when a line is not on disk whole."""
 
-    def __init__(self, path: Path, name: str, *, new: bool = False, most: int | None = None) -> None:
-        """new: it must not be there yet. most: no more than so many bytes, but for what is `last`."""
-        self._name, self._most = name, most
+    def __init__(
+        self, path: Path, name: str, *, new: bool = False, most: int | None = None, durable: bool = True
+    ) -> None:
+        """new: it must not be there yet. most: no more than so many bytes, but for what is `last`. durable: wait for
+        the disk with every line; otherwise the system writes when it likes, and only what is `last` waits."""
+        self._name, self._most, self._durable = name, most, durable
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (os.O_EXCL if new else 0)
         self._fd = os.open(path, flags, 0o600)
         self._head, self._torn, self._size = Head(0, genesis(name)), False, 0
@@ -122,7 +125,7 @@ class ChainedFile:
         return self._fd >= 0
 
     def append(self, entry: Link, sign: Sign | None = None, *, last: bool = False) -> Head:
-        """Write one line; it is on disk when this returns."""
+        """Write one line; it is on disk when this returns, where that was asked for."""
         if self._most is not None and self._size > self._most and not last:
             raise OSError(errno.EFBIG, "the audit of this run is full")
         filled = msgspec.structs.replace(
@@ -135,7 +138,8 @@ class ChainedFile:
         self._size += written
         if written != len(line):
             raise OSError(errno.ENOSPC, "the audit could not be written whole")
-        os.fdatasync(self._fd)
+        if self._durable or last:
+            os.fdatasync(self._fd)
         self._torn = False
         self._head = Head(filled.seq, digest)
         return self._head

@@ -14,6 +14,7 @@ POLICY_KEYS = frozenset({
 })  # fmt: skip
 SETTINGS_KEYS = frozenset({
     "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",
+    "cassette",
 })  # fmt: skip
 
 

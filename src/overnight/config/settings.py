@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from overnight.agents.choose import AgentSettings
 from overnight.boxes.settings import BoxSettings
+from overnight.cassette.recorder import CassetteSettings
 from overnight.config.document import read
 from overnight.config.guard import GuardSettings, guard_rules
 from overnight.config.hosts import hosts
@@ -129,6 +130,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: dict[str, Price] = {}
     canary: Canary = Canary()
     guard: GuardSettings = GuardSettings()
+    cassette: CassetteSettings = CassetteSettings()
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:

@@ -113,6 +113,18 @@ class Usage(Struct, frozen=True, kw_only=True):
     models: tuple[ModelUse, ...] = ()
 
 
+class Tape(Struct, frozen=True, kw_only=True):
+    """What the cassette of a run came to: how far it goes, so that one that was cut is known."""
+
+    lines: int
+    #: Of its last line, hex.
+    digest: str
+    #: Exchanges with the model that are in it.
+    exchanges: int
+    #: Why not everything is in it; empty when it is.
+    missing: str = ""
+
+
 class RunOutcome(Struct, frozen=True, kw_only=True):
     """What a warden says of its run; `outcome.json`, written once."""
 
@@ -139,6 +151,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     denied: tuple[tuple[str, str, str], ...] = ()
     #: What a person would have been asked had one been there: it was denied.
     questions: tuple[Question, ...] = ()
+    #: The recorded traffic with the model; None where none was recorded.
+    tape: Tape | None = None
     #: Tool calls that the guard was asked about; None for an agent that has no hooks, or where nobody counted.
     calls: int | None = None
     started: float = 0.0

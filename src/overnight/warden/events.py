@@ -139,6 +139,8 @@ class Exchanged(Event, frozen=True, kw_only=True, tag="model"):
     refused: str = ""
     #: Why the answer is not whole; empty when it is.
     cut: str = ""
+    #: The exchange of a recording that was played instead; None when the model itself was asked.
+    replayed: int | None = None
 
 
 class Asking(Event, frozen=True, kw_only=True, tag="asking"):

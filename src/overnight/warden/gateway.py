@@ -21,6 +21,7 @@ from overnight.errors import SettingsInvalid
 from overnight.ports import Route
 from overnight.usage.protocols import PROTOCOLS, Protocol
 from overnight.warden import refusals
+from overnight.warden.deck import Deck
 from overnight.warden.events import Exchanged, Record, clean
 from overnight.warden.http import Exchange, Request, Response, close_stream
 from overnight.warden.meter import Meter, Spent
@@ -86,6 +87,8 @@ class _Tally:
         self.refused = self.cut = self.left = ""
         #: The answer of the model API came to its own end.
         self.whole = False
+        #: The recorded exchange that was played instead.
+        self.replayed: int | None = None
 
     def ms(self) -> float:
         return round((time.monotonic() - self._began) * 1000, 2)
@@ -94,7 +97,7 @@ class _Tally:
         return Exchanged(
             method=self._request.method, path=self._request.path, status=self.status, ms=self.ms(),
             first_byte_ms=self.first_byte_ms, sent=self.sent, received=self.received, refused=self.refused,
-            cut=self.cut,
+            cut=self.cut, replayed=self.replayed,
         )  # fmt: skip
 
 
@@ -113,9 +116,11 @@ class Gateway:
         patience: Patience | None = None,
         meter: Meter | None = None,
         taps: Iterable[Tap] = (),
+        deck: Deck | None = None,
     ) -> None:
         """token: what stands for the key inside. heard: called for each piece of an answer. tls: instead of the system's certificates.
-        meter: judges each call beforehand and counts it. taps: hear every exchange that is let through.
+        meter: judges each call beforehand and counts it. taps: hear every exchange that is let through. deck: answers in place of the model
+        what it can; nobody pays for that.
 
         A key that goes into `Authorization` is sent as a Bearer token. Raises SettingsInvalid for a key, a header or
         an upstream that can't be used; what it says never holds the key.
@@ -125,6 +130,7 @@ class Gateway:
         if not token:
             raise SettingsInvalid(where="the gateway", problem="it needs a token for the box")
         self._protocol, self._meter, self._taps = _protocol(route), meter, tuple(taps)
+        self._deck = deck
         self._allowed = [(method, re.compile(pattern)) for method, pattern in route.allowed]
         self._credential = _credential(route, key)
         self._dropped = _HOP | _IDENTITY | _CODING | frozenset(name for name, _ in self._credential)
@@ -138,6 +144,10 @@ class Gateway:
         listeners: list[Listener] = []
         try:
             self._admit(request)
+            if self._deck is not None and await self._deck.answer(
+                request, exchange, tally, lambda: _added(listeners, [tap(request) for tap in self._taps])
+            ):
+                return None
             listeners += await self._listeners(request)
             await self._forward(request, exchange, tally, listeners)
         except _Refused as refused:
@@ -290,6 +300,11 @@ async def _pass_on(
             listener.feed(piece)
     tally.whole = True
     await exchange.finish()
+
+
+def _added(listeners: list[Listener], more: list[Listener]) -> list[Listener]:
+    listeners += more
+    return more
 
 
 def _texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

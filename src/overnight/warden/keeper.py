@@ -13,6 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from overnight.cassette.entries import Opened, Surroundings
+from overnight.cassette.playback import Playback
+from overnight.cassette.recorder import Recorder
 from overnight.errors import BadInput, Unavailable
 from overnight.guard.redact import Redactor, known_secrets, sanitised
 from overnight.guard.scrub import scrubbed
@@ -23,9 +26,10 @@ from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
 from overnight.usage.prices import Price
 from overnight.warden.account import Account, nothing, open_account, unpayable
+from overnight.warden.deck import Deck
 from overnight.warden.egress import Egress
 from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping, clean
-from overnight.warden.gateway import Gateway
+from overnight.warden.gateway import Gateway, Tap
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
 from overnight.warden.output import MOST_OUTPUT, Output
@@ -63,22 +67,28 @@ class Keeper:
         tools: tuple[str, ...] = (),
         path: str = "/usr/local/bin:/usr/bin:/bin",
         prices: Mapping[str, Price] | None = None,
+        tape: Callable[[Opened, Callable[[str], str]], Recorder] | None = None,
+        playback: Callable[[Surroundings, Callable[[str], str]], Playback] | None = None,
     ) -> None:
         """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
         audit: makes the run's audit, of the agent's version, the box's level, and what takes secrets out of texts.
         paused: why nothing may go on now, asked before every call. secrets: patterns of what is a secret here. tools: read-only
-        folders with programs; path: PATH inside. prices: those of the settings."""
+        folders with programs; path: PATH inside. prices: those of the settings. tape: makes what records the
+        model traffic, of what takes secrets out too. playback: makes what answers it from a recording, of what is different now and what takes secrets out."""
         self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
         self._environ, self._tools, self._path = environ, tools, path
         self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
         self.log = EventLog(folder / "events.ndjson", without=self._without)
         self._new_audit, self._witness = audit, Witness()
         self._watch = Watch(spec, self.log.write)
-        self._hooks = Hooks(agent, decide, self._record, self._witness, self._without, self._watch, self._shut)
+        self._hooks = Hooks(agent, self._decided, self._record, self._witness, self._without, self._watch, self._shut)
         self._servers: list[Server] = []
         self._listeners: Sequence[socket.socket] = ()
         self._prices: Mapping[str, Price] = prices or {}
         self._account: Account | None = None
+        self._decide, self._new_tape, self._new_playback = decide, tape, playback
+        self._tape: Recorder | None = None
+        self._deck: Deck | None = None
         self._stop, self._paused = stop, paused
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
         #: Why a call was refused since the run was to be ended: an agent that ends first has not ended of itself.
@@ -94,6 +104,8 @@ class Keeper:
         try:
             return self._finish(await self._ending())
         finally:
+            if self._tape is not None:
+                self._tape.close()
             self._witness.close()
             self.log.close()
 
@@ -132,6 +144,7 @@ class Keeper:
         self._redactor = Redactor(self._known(place, launch), self._patterns)
         if launch.hooked:
             self._witness.audit = self._new_audit(launch.version, self.box.level, self._without)
+        self._thread_tape(place, launch)
         self._write_given(place, launch)
         survey = Survey(self.box, self.folder, self.spec, self._path)
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
@@ -147,6 +160,30 @@ class Keeper:
         self._blame(process)
         self._ended_by = self._ended_by or self._shut_for
         return self._judge(code)
+
+    def _thread_tape(self, place: Place, launch: Launch) -> None:
+        """Make what records and what plays, where model traffic passes here. Raises OSError."""
+        if not launch.route.proxied:
+            return
+        ports = (place.ports.hooks, place.ports.model, place.ports.proxy)
+        around = Surroundings(worktree=place.worktree, home=place.home, given=place.given, ports=ports)
+        if self._new_playback is not None:
+            self._deck = Deck(self._new_playback(around, self._without))
+        if self._new_tape is not None:
+            self._tape = self._new_tape(
+                Opened(
+                    run=self.spec.id, agent=self.agent.name, version=launch.version, protocol=launch.route.protocol,
+                    start=self.spec.start, around=around,
+                ),
+                self._without,
+            )  # fmt: skip
+
+    def _decided(self, call: Call) -> Verdict:
+        """The guard's verdict, with a word of it to the recording."""
+        verdict = self._decide(call)
+        if self._tape is not None:
+            self._tape.called(call, verdict)
+        return verdict
 
     def _known(self, place: Place, launch: Launch) -> tuple[str, ...]:
         """Values that must not get out: the run's own token, the key outside, the logins inside."""
@@ -219,7 +256,16 @@ class Keeper:
         if route.proxied and self._account is not None:
             key = self._environ.get(route.key_variable, "") if route.key_variable else ""
             meter = self._account.meter
-            gateway = Gateway(route, place.token, key, self._record, heard=self._lives, meter=meter)
+            gateway = Gateway(
+                route,
+                place.token,
+                key,
+                self._record,
+                heard=self._lives,
+                meter=meter,
+                taps=self._taps(),
+                deck=self._deck,
+            )
             self._servers.append(await serve(model, gateway.handle))
         else:
             model.close()
@@ -228,6 +274,12 @@ class Keeper:
             self._servers.append(await serve(proxy, Egress(hosts, self._record, heard=self._lives).handle))
         else:
             proxy.close()
+
+    def _taps(self) -> tuple[Tap, ...]:
+        tape = self._tape
+        if tape is None:
+            return ()
+        return (lambda request: tape.hear(request.method, request.target, request.headers, request.body),)
 
     def _record(self, event: Event) -> None:
         """Hooks and model traffic are signs of life, and they are on record before they take effect."""
@@ -244,7 +296,8 @@ class Keeper:
         """Look at the output and at the limits until the agent ends or has to be ended; its exit code."""
         ended = asyncio.ensure_future(process.wait())
         asked = asyncio.ensure_future(self._stop.wait())
-        alarms = [asyncio.ensure_future(each.alarm.wait()) for each in (self._witness, self._watch)]
+        alarmed = (self._witness, self._watch, *((self._deck,) if self._deck else ()))
+        alarms = [asyncio.ensure_future(each.alarm.wait()) for each in alarmed]
         watching = asyncio.create_task(self._watch.run(survey.look))
         try:
             while not ended.done():
@@ -271,6 +324,8 @@ class Keeper:
                 watching.result()
             if self._witness.broken is not None:
                 return End.FAILED, FailureClass.SECURITY, self._witness.broken
+            if self._deck is not None and self._deck.over is not None:
+                return self._deck.over
             if self._account is not None and (over := self._account.over()) is not None:
                 self.log.write(Limit(limit="allowance", why=over[2]))
                 return over
@@ -299,6 +354,8 @@ class Keeper:
             return self._ended_by[2]
         if (why := self._paused()) is not None:
             self._shut_for = (End.STOPPED, None, why)
+        elif self._deck is not None and self._deck.over is not None:
+            self._shut_for = self._deck.over
         elif self._watch.stop is not None:
             self._shut_for = (End.STOPPED_BY_LIMIT, FailureClass.STUCK, self._watch.stop.why)
         else:
@@ -359,6 +416,8 @@ class Keeper:
     def _judge(self, code: int) -> RunOutcome:
         """How it ended: the agent's own account of it, overruled by ours."""
         outcome = self.agent.classify(self.spec, code, self._out.whole(), self._err.whole())
+        if self._ended_by is None and self._deck is not None:
+            self._ended_by = self._deck.over
         if self._ended_by is None and self._account is not None:
             self._ended_by = self._account.over(ended=True)
         if self._ended_by is not None:
@@ -382,6 +441,8 @@ class Keeper:
         )  # fmt: skip
         if self._account is not None:
             final = self._account.closed(final)
+        if self._tape is not None:
+            final = msgspec.structs.replace(final, tape=self._tape.close())
         with contextlib.suppress(OSError):  # the outcome itself says it too
             self.log.write(Ended(end=final.end, why=final.why, failure=final.failure))
         self._witness.close(final)
