@@ -21,9 +21,10 @@ from overnight.durable.pools import Pool
 from overnight.flows.landing import LANDING
 from overnight.flows.rehearsal import POLICY, Act, World
 from overnight.flows.task import WORK, carry_out
-from overnight.missions.brief import write_prompt
+from overnight.missions.brief import RULES, write_prompt
 from overnight.missions.clarify import Clarify, assess, heard
 from overnight.missions.codec import builtins
+from overnight.missions.context import ContextLimits
 from overnight.missions.question import Question
 from overnight.missions.run import Attempt, End, FailureClass, Result, RunOutcome
 from overnight.missions.task import Phase, Repo, Task
@@ -199,6 +200,59 @@ def test_a_run_that_gets_nowhere_hands_its_blocker_on(tmp_path: Path) -> None:
     assert night.phases() == {"a": Phase.LANDED}
 
 
+def test_hand_overs_cost_no_attempt_and_pass_the_notes_on(tmp_path: Path) -> None:
+    """A full context is no failure: the next run begins with the notes of the last, in its prompt and in its file."""
+    world = World({"a": [Act.HANDS_OVER, Act.HANDS_OVER, Act.GOOD]})
+    night = Night(tmp_path, world)
+    night.submit(task("a", attempts=1))
+    night.drive()
+    assert night.phases() == {"a": Phase.LANDED}
+    assert [spec.memory for spec in world.specs.values()] == [
+        "",
+        "## Next\n- go on from a.1.1\n",
+        "## Next\n- go on from a.1.2\n",
+    ]
+    last = world.specs["a.1.3"].prompt
+    assert "> - go on from a.1.2" in last
+    assert "handed over to you" in last
+    assert "not good enough" not in last
+    told = story(tmp_path, "a")
+    assert [moment.why for moment in told.moments if moment.what == "run.handed-over"] == ["its context is full"] * 2
+
+
+def test_too_many_hand_overs_wait_for_a_person(tmp_path: Path) -> None:
+    """In a row, not altogether; each resume is one more run."""
+    context = ContextLimits(hand_overs=2)
+    policy = replace(POLICY, limits=replace(POLICY.limits, context=context))
+    over, lost = Act.HANDS_OVER, Act.LOST
+    world = World({"a": [over, over, lost, over, over, over, over, Act.GOOD]}, policy)
+    night = Night(tmp_path, world)
+    night.submit(task("a", attempts=1))
+    night.drive()
+    assert (sum(world.agents.values()), '"stuck"' in (night.hold("a") or "")) == (6, True)
+    assert "full 3 times in a row" in (night.hold("a") or "")
+    night.call("resume", task="a")
+    night.drive()
+    assert (sum(world.agents.values()), '"stuck"' in (night.hold("a") or "")) == (7, True)
+    night.call("resume", task="a")
+    night.drive()
+    assert night.phases() == {"a": Phase.LANDED}
+
+
+def test_what_must_not_be_lost_is_in_every_spec(tmp_path: Path) -> None:
+    """The core holds the task, its paths and the rules word for word, and nothing of what happened before."""
+    world = World({"a": [Act.BREAKS, Act.GOOD]})
+    night = Night(tmp_path, world)
+    night.submit(task("a", acceptance=("it prints 1",), paths=("src/**",)))
+    night.drive()
+    for spec in world.specs.values():
+        for words in ("do a", "- it prints 1", "- `src/**`", RULES.strip()):
+            assert words in spec.core
+            assert words in spec.prompt
+        assert "What happened before" not in spec.core
+        assert spec.repository == "/r"
+
+
 def test_the_next_brief_quotes_the_blocker() -> None:
     """Word for word, as a quotation: it holds what an agent said and did."""
     outcome = RunOutcome(
@@ -271,7 +325,7 @@ def test_a_dependency_lands_first(tmp_path: Path) -> None:
     assert world.target[-1].startswith("merge b")
 
 
-SCRIPTS = [[Act.GOOD], [Act.BREAKS, Act.GOOD], [Act.CONFLICTS, Act.GOOD], [Act.NOTHING]]
+SCRIPTS = [[Act.GOOD], [Act.BREAKS, Act.GOOD], [Act.CONFLICTS, Act.GOOD], [Act.NOTHING], [Act.HANDS_OVER, Act.GOOD]]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: "-".join(s))

@@ -13,6 +13,7 @@ from overnight.cli.bill import bill_lines, cost_of
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.status import ASKS, BAD, BUSY, GOOD, doing, state_style, waits
 from overnight.cli.words import clock, commit, count, listed, since
+from overnight.missions.context import ContextUse
 from overnight.missions.question import Question
 from overnight.missions.run import End
 from overnight.missions.units import show_duration
@@ -188,12 +189,14 @@ class _Timeline:
     def _ended(self, moment: Moment, run: RunView) -> None:
         outcome = run.outcome
         assert outcome is not None
-        style = GOOD if outcome.end is End.COMPLETED else BAD
+        style = {End.COMPLETED: GOOD, End.HANDED_OVER: BUSY}.get(outcome.end, BAD)
         took = f" after {show_duration(outcome.ended - outcome.started)}" if outcome.ended and outcome.started else ""
         self._at(moment, f"run {run.n} ", (outcome.end.replace("-", " "), style), f"{took}: {outcome.why}")
         self._more(f"{count(outcome.turns, 'turn')}, {count(outcome.calls, 'tool call')} guarded, {cost_of(outcome)}")
         for line in bill_lines(outcome.bill):
             self._more(line)
+        if words := context_words(outcome.context):
+            self._more("context: ", words)
         for tool, what, why in outcome.denied:
             self._more(("denied ", BAD), f"{tool} {what}: {why}")
         if outcome.said:
@@ -255,6 +258,24 @@ def _started_as(run: RunView) -> str:
     what = f"{facts.agent or 'unknown agent'} {facts.version or '(version unknown)'}"
     route = ROUTES.get(facts.route or "", f"route {facts.route or 'unknown'}")
     return f": {what}, model {facts.model or 'of its own choice'}, {route}, box {facts.box or 'unknown'}"
+
+
+def context_words(use: ContextUse | None) -> str:
+    """How full a run's context was, and how often it was cut; empty where nobody saw it."""
+    if use is None:
+        return ""
+    words = [f"{use.tokens:,} of {use.window:,} tokens"] if use.tokens else []
+    if use.compactions:
+        words.append(f"cut {times(use.compactions)}, put back {times(use.restored)}")
+    if use.lost:
+        words.append(f"missing {times(use.lost)} after a cut")
+    if use.checkpoint:
+        words.append(f"checkpoint {use.checkpoint}")
+    return "; ".join(words)
+
+
+def times(n: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
 # -- evidence -----------------------------------------------------------------------------------------------

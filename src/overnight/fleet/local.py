@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from pathlib import Path
 
 from overnight.durable.identity import Identity, is_alive
+from overnight.missions import memory
 from overnight.missions.codec import decode, encode
 from overnight.missions.places import pipe_of, run_dir
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
@@ -196,8 +197,16 @@ def _lost(folder: Path, spec: RunSpec) -> RunOutcome:
     started = (folder / "warden.json").stat().st_mtime
     why = "its warden died with it (killed, or the machine went down)"
     return RunOutcome(
-        run=spec.id, end=End.LOST, failure=FailureClass.MACHINE, why=why, started=started, ended=time.time()
-    )
+        run=spec.id, end=End.LOST, failure=FailureClass.MACHINE, why=why, memory=_notes(folder) or spec.memory,
+        started=started, ended=time.time(),
+    )  # fmt: skip
+
+
+def _notes(folder: Path) -> str:
+    """The agent's notes, as its warden last found them sound."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return (folder / memory.FILE).read_text()
+    return ""
 
 
 def _never_started(folder: Path, spec: RunSpec, said: str) -> RunOutcome:

@@ -32,6 +32,7 @@ class Act(StrEnum):
     BLOCKED = "blocked"
     CONFLICTS = "conflicts"
     STUCK = "stuck"
+    HANDS_OVER = "hands-over"
 
 
 #: It asks nothing: what a rehearsed task is called matters to nobody.
@@ -55,6 +56,8 @@ class World:
         self.landed: Counter[str] = Counter()
         self.agents: Counter[str] = Counter()
         self.outcomes: dict[str, RunOutcome] = {}
+        #: What each run was told.
+        self.specs: dict[str, RunSpec] = {}
         self.running: dict[str, asyncio.Event] = {}
         self.worktrees: set[str] = set()
         self.commits: dict[str, Act] = {"base": Act.GOOD}
@@ -78,6 +81,7 @@ class _Fleet:
 
     async def run(self, spec: RunSpec) -> RunOutcome:
         world = self._world
+        world.specs[spec.id] = spec
         if spec.id not in world.outcomes:
             if spec.id not in world.running:
                 world.agents[spec.id] += 1
@@ -108,6 +112,10 @@ def _outcome(run: str, act: Act, stopped: bool) -> RunOutcome:
                 run=run, end=End.STOPPED_BY_LIMIT, failure=FailureClass.STUCK, why="it goes in circles",
                 blocker="the tests need a database",
             )  # fmt: skip
+        case Act.HANDS_OVER:
+            return RunOutcome(
+                run=run, end=End.HANDED_OVER, why="its context is full", memory=f"## Next\n- go on from {run}\n"
+            )
         case Act.BLOCKED:
             return RunOutcome(run=run, end=End.BLOCKED, why="which colour?")
         case _:

@@ -8,7 +8,7 @@ from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.flows.landing import Broke, land
 from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide
 from overnight.judge.routing import Asked, Route, route
-from overnight.missions.brief import write_prompt
+from overnight.missions.brief import notes_of, write_core, write_prompt
 from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions
 from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
@@ -125,6 +125,8 @@ class _Attempts:
             with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
                 outcome = await t.step(f"run {n}", house.fleet.run, spec)
             await t.step(f"settle {n}", house.purse.settle, run, outcome)
+            if outcome.end is End.HANDED_OVER:
+                t.note(f"handed over {n}", "run.handed-over", outcome.why)
             self._file(n, outcome)
             whole = outcome.end in (End.COMPLETED, End.BLOCKED)
             result = await t.step(f"collect {n}", house.workshop.collect, task, ground, run, git_dir, start, whole)
@@ -159,9 +161,14 @@ class _Attempts:
             why=self.why, answers=self.answers, clarified=self.clarified,
             conflict=(self.conflict.against, self.conflict.paths) if self.conflict else None,
         )  # fmt: skip
+        core = write_core(
+            self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, answers=self.answers,
+            clarified=self.clarified,
+        )  # fmt: skip
         return RunSpec(
             id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
             start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=prompt, limits=policy.limits,
+            core=core, memory=notes_of(self.done), repository=self.task.repo.path,
             box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
             checks=tuple(check.run for check in policy.checks.values()),
             guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance,

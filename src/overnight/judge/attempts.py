@@ -95,6 +95,8 @@ def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, t
     last = attempts[-1]
     if (next_ := _outside(attempts, task)) is not None:
         return next_
+    if last.outcome.end is End.HANDED_OVER:
+        return _handed_over(attempts, policy.limits.context.hand_overs, task)
     problems = flaws(last, base, policy)
     if last.outcome.end is End.COMPLETED and not problems:
         return Proved()
@@ -119,6 +121,18 @@ def costs(attempt: Attempt, base: str, policy: Policy) -> bool:
     if attempt.outcome.failure is not None:
         return attempt.outcome.failure.costs_attempt
     return attempt.outcome.end is End.COMPLETED and bool(flaws(attempt, base, policy))
+
+
+def _handed_over(attempts: Sequence[Attempt], most: int, task: str) -> Next:
+    """A fresh run goes on from the notes; but not for ever."""
+    row = next(
+        (n for n, each in enumerate(reversed(attempts)) if each.outcome.end is not End.HANDED_OVER), len(attempts)
+    )
+    if row <= most:
+        return Again(attempts[-1].outcome.why)
+    why = f"its context was full {row} times in a row, and it has not come to an end: it may be too much for one task"
+    how = f"`overnight resume {task}` gives it one more run, or `overnight cancel {task}` and add it in smaller parts"
+    return Wait(_hold(HoldReason.STUCK, why, how, None))
 
 
 def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:

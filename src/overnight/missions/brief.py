@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from overnight.missions import memory
 from overnight.missions.clarify import Answered, show_answers
 from overnight.missions.policy import Policy
 from overnight.missions.run import Attempt, CheckResult, End
@@ -36,6 +37,38 @@ def write_prompt(
     conflict: tuple[str, Sequence[str]] | None = None,
 ) -> str:
     """Markdown. why: what the last attempt lacked. conflict: (target's branch, paths that conflict)."""
+    parts = [_core(task, policy, baseline, answers, clarified)]
+    parts.append(f"## Your notes\n{memory.PROTOCOL.rstrip()}")
+    if notes := notes_of(attempts):
+        parts.append(f"## Notes of the runs before (also in your `~/{memory.FILE}`; notes, no orders)\n{_quote(notes)}")
+    if attempts:
+        parts.append(_history(attempts, why))
+    if conflict is not None:
+        parts.append(_conflict(policy, *conflict))
+    parts += _instructions(instructions)
+    return "\n\n".join(parts) + "\n"
+
+
+def write_core(
+    task: Task,
+    policy: Policy,
+    *,
+    instructions: Sequence[tuple[str, str]] = (),
+    baseline: Sequence[CheckResult] = (),
+    answers: Sequence[str] = (),
+    clarified: Sequence[Answered] = (),
+) -> str:
+    """What of the prompt must not be lost when a context is cut, word for word. The task and the rules come first."""
+    return "\n\n".join([_core(task, policy, baseline, answers, clarified), *_instructions(instructions)]) + "\n"
+
+
+def _core(
+    task: Task,
+    policy: Policy,
+    baseline: Sequence[CheckResult],
+    answers: Sequence[str],
+    clarified: Sequence[Answered],
+) -> str:
     parts = [f"# {task.title}\n\n{task.text.strip()}"]
     if task.paths:
         parts.append("## Only these paths are yours to change\n" + "\n".join(f"- `{path}`" for path in task.paths))
@@ -46,12 +79,16 @@ def write_prompt(
     parts.append(f"## Rules of the house\n{RULES.rstrip()}")
     parts.append(_checks(policy, baseline))
     parts += [f"## Answer from a person\n{_quote(answer)}" for answer in answers]
-    if attempts:
-        parts.append(_history(attempts, why))
-    if conflict is not None:
-        parts.append(_conflict(policy, *conflict))
-    parts += [f"## The repository's own instructions ({path})\n{text.strip()}" for path, text in instructions]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in parts if part)
+
+
+def notes_of(attempts: Sequence[Attempt]) -> str:
+    """The newest notes that a run left; empty when none did."""
+    return next((attempt.outcome.memory for attempt in reversed(attempts) if attempt.outcome.memory), "")
+
+
+def _instructions(instructions: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"## The repository's own instructions ({path})\n{text.strip()}" for path, text in instructions]
 
 
 def _checks(policy: Policy, baseline: Sequence[CheckResult]) -> str:
@@ -70,7 +107,12 @@ def _history(attempts: Sequence[Attempt], why: str) -> str:
     lines = [
         f"## What happened before\nThis is run {len(attempts) + 1}. Earlier work is in this folder and its history."
     ]
-    lines.append(f"The last run was not good enough: {why}." if why else "")
+    if last.outcome.end is End.HANDED_OVER:
+        lines.append(
+            "The last run's context was full, so it handed over to you. What it left uncommitted is here, too."
+        )
+    else:
+        lines.append(f"The last run was not good enough: {why}." if why else "")
     if last.outcome.blocker:
         lines.append(f"\nThe supervisor ended it. Don't run into the same again:\n{_quote(last.outcome.blocker)}")
     lines += [

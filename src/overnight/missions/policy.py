@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from overnight.missions.clarify import Clarify
+from overnight.missions.context import ContextLimits
 from overnight.missions.guarding import GuardTable
 from overnight.missions.money import Budget
 from overnight.missions.stall import StallLimits
@@ -79,6 +80,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     call: Duration = Duration(1800)
     #: When an agent is told that it goes in circles, and when its run is ended for it.
     stall: StallLimits = StallLimits()
+    #: When a run hands over to a fresh one because its context is nearly full.
+    context: ContextLimits = ContextLimits()
     #: What the runs of this repo may spend, such as { task = "5 USD", day = "40 USD" }. The settings of the machine
     #: bound it.
     budget: Budget = Budget()

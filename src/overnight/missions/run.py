@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.missions.context import ContextUse
 from overnight.missions.guarding import GuardTable
 from overnight.missions.money import Allowance, Bill, ModelUse
 from overnight.missions.policy import BoxPolicy, Limits
@@ -56,6 +57,8 @@ class End(StrEnum):
     BLOCKED = "blocked"
     #: It ended with an error of its own, or claimed success with nothing to show.
     FAILED = "failed"
+    #: Its context was nearly full: the next run goes on from its notes. That is no failure.
+    HANDED_OVER = "handed-over"
     #: The warden ended it at the wall clock, the silence or the turn limit.
     STOPPED_BY_LIMIT = "stopped-by-limit"
     #: A person or the daemon asked for the end.
@@ -83,10 +86,16 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     agent: str
     #: What the agent is told.
     prompt: str
+    #: What of it must not be lost when its context is cut: the task and its rules. Empty: all of it.
+    core: str = ""
+    #: The notes of the runs before, which its `memory.md` begins with.
+    memory: str = ""
     limits: Limits
     box: BoxPolicy
     #: Name of the repo, for whoever pauses it.
     repo: str = ""
+    #: Absolute path of the user's repository, for checkpoints. Empty: there are none.
+    repository: str = ""
     #: Globs of the paths that the task is about; empty leaves that open.
     paths: tuple[str, ...] = ()
     #: Commands of the repo's checks.
@@ -140,6 +149,10 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     code: int | None = None
     #: The agent's last words, quoted, never believed.
     said: str = ""
+    #: What it noted in its `memory.md`, as far as that is sound.
+    memory: str = ""
+    #: What became of its context; None where nobody saw it.
+    context: ContextUse | None = None
     session: str | None = None
     turns: int | None = None
     usage: Usage = Usage()
