@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import signal
 import sys
@@ -400,3 +401,28 @@ def test_the_process_refuses_a_bad_file(content: bytes | None, tmp_path: Path) -
         assert str(script) in stderr.decode()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_client_that_comes_at_the_very_end_is_cut_off(turns: int) -> None:
+    """Whatever stage its connection has reached when the model goes: it is closed, and nothing stays open."""
+
+    async def story() -> bytes:
+        async with playing(Play(())) as (url, _):
+            coming = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", urlsplit(url).port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        try:
+            reader, writer = await coming
+        except ConnectionError:
+            return b""
+        try:
+            return await reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            writer.transport.abort()
+            await asyncio.sleep(0)
+
+    assert asyncio.run(asyncio.wait_for(story(), PATIENCE)) == b""
+    gc.collect()

@@ -16,7 +16,7 @@ from overnight.doctor.record import changes, digest, fingerprint, last_pass
 pytestmark = pytest.mark.cli
 
 HELD = {
-    "agent", "hooks", "allowed", "write outside", "push", "policy", "settings", "rm -rf", "audit", "dead guard",
+    "agent", "hooks", "allowed", "write outside", "push", "policy", "settings", "repo's rule", "rm -rf", "audit", "dead guard",
     "killed guard", "wall limit", "turn limit", "box: write outside", "box: delete outside", "box: read outside",
     "box: network", "box: processes",
 }  # fmt: skip

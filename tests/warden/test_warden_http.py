@@ -13,7 +13,7 @@ import wire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overnight.warden.http import Exchange, Limits, Request, Response
+from overnight.warden.http import Exchange, Limits, Request, Response, close_stream
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -346,6 +346,27 @@ def test_closing_ends_every_connection() -> None:
             return rest, False
 
     assert wire.run(story()) == ([b"", b"", b""], True)
+
+
+def test_a_connection_that_has_just_come_is_ended_too() -> None:
+    """Also one that nobody has begun to serve: its client is not left hanging, and nothing stays open."""
+
+    async def story() -> bytes:
+        async with wire.served(_never) as (port, server):
+            coming = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", port))
+            await wire.until(lambda: server.connections == 1)
+            await server.close()
+            reader, writer = await coming
+            try:
+                return await _all(reader)
+            finally:
+                await close_stream(writer, now=True)
+
+    assert wire.run(story()) == b""
+
+
+async def _never(request: Request, exchange: Exchange) -> None:
+    raise AssertionError((request, exchange))
 
 
 async def _all(reader: asyncio.StreamReader) -> bytes:

@@ -93,4 +93,4 @@ def _print(lines: tuple[Sighting, ...]) -> None:
 
 
 def _words(line: Sighting) -> str:
-    return f"{line.seen}. {line.do[:1].upper()}{line.do[1:]}." if line.do else line.seen
+    return f"{line.seen.rstrip('.')}. {line.do[:1].upper()}{line.do[1:]}." if line.do else line.seen

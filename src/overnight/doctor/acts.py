@@ -19,7 +19,7 @@ from overnight.audit.entries import Called, RunLine
 from overnight.audit.places import Places
 from overnight.audit.verify import lines_of, verify
 from overnight.doctor.findings import Sighting, fail, ok
-from overnight.doctor.stage import Stage, bash, is_hooked, tried, write
+from overnight.doctor.stage import KEPT, Stage, bash, is_hooked, tried, write
 from overnight.fleet.local import read_identity
 from overnight.guard.verdict import Decision
 from overnight.missions.policy import BoxLevel
@@ -66,8 +66,9 @@ def attempts(stage: Stage, worktree: str) -> list[Attempt]:
     """What the scripted model does, one after another. What is forbidden here no setting can allow; and where nothing
     held it, it would do no harm, since all of it is the stage's own."""
     here, home, before = Path(worktree), stage.run_folder("guard") / "home", stage.remote_refs()
-    policy, loose, new = here / "overnight.toml", here / ".claude" / "settings.json", stage.forbidden / "new.txt"
-    loosen = "mkdir -p .claude; echo '{\"disableAllHooks\": true}' > .claude/settings.json"
+    policy, loose, new = here / "overnight.toml", here / ".claude" / "settings.local.json", stage.forbidden / "new.txt"
+    loosen = "mkdir -p .claude; echo '{\"disableAllHooks\": true}' > .claude/settings.local.json"
+    kept = here / KEPT
     made = [
         Attempt("allowed", bash("echo hello > allowed.txt"), True, (here / "allowed.txt").exists),
         Attempt("allowed", write(f"{worktree}/written.txt", "hello\n"), True, (here / "written.txt").exists),
@@ -75,6 +76,7 @@ def attempts(stage: Stage, worktree: str) -> list[Attempt]:
         Attempt("push", bash(f"git push --mirror {stage.remote}"), False, lambda: stage.remote_refs() != before),
         Attempt("policy", write(str(policy), 'target = "loose"\n'), False, lambda: "loose" in policy.read_text()),
         Attempt("settings", bash(loosen), False, loose.exists),
+        Attempt("repo's rule", write(str(kept), "x\n"), False, kept.exists),
         Attempt("rm -rf", bash(f"rm -rf {home}"), False, lambda: not home.exists()),
     ]
     return [each for each in made if each.call.tool in stage.settings.agents.claude.tools]

@@ -23,6 +23,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 _PIECE = 64 << 10
 #: Seconds for what was sent last to be taken, once a connection is to be closed.
 _CLOSE_S = 2.0
+#: Turns of the loop from accepting a connection to its callback.
+_ARRIVES_IN = 4
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -159,6 +161,11 @@ class Server:
         server, self._server = self._server, None
         if server is None:
             return
+        # asyncio forgets connections that were just accepted when a server closes meanwhile: they arrive first.
+        for sock in server.sockets:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        for _ in range(_ARRIVES_IN):
+            await asyncio.sleep(0)
         server.close()
         for link in self._links:
             link.cancel()
@@ -176,10 +183,12 @@ class Server:
         crowded = len(self._links) >= self.limits.connections
         link = asyncio.ensure_future(_refuse(writer) if crowded else _Link(self, reader, writer).converse())
         self._links.add(link)
-        link.add_done_callback(self._over)
+        link.add_done_callback(lambda link: self._over(link, writer))
 
-    def _over(self, link: asyncio.Task[None]) -> None:
+    def _over(self, link: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
         self._links.discard(link)
+        if link.cancelled():  # one that was cancelled before it began could not close its connection
+            writer.transport.abort()
         if not link.cancelled() and (error := link.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a request could not be answered", "exception": error, "task": link}

@@ -15,6 +15,8 @@ import h11
 from msgspec import Struct
 
 _READ = 65536
+#: Turns of the loop from accepting a connection to its callback.
+_ARRIVES_IN = 4
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -116,29 +118,52 @@ async def _converse(handler: Handler, reader: asyncio.StreamReader, writer: asyn
         connection.start_next_cycle()
 
 
+async def _settled(server: asyncio.Server) -> None:
+    """Accept nobody any more, and let those that were just accepted arrive: asyncio forgets them when a server closes
+    meanwhile, and their clients would hang."""
+    for sock in server.sockets:
+        asyncio.get_running_loop().remove_reader(sock.fileno())
+    for _ in range(_ARRIVES_IN):
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def serving(handler: Handler, port: int = 0) -> AsyncGenerator[int]:
     """Serve on 127.0.0.1 and give the port; on leaving, every connection is closed.
 
     Raises OSError when the port is taken.
     """
-    talks: set[asyncio.Task[None]] = set()
+    talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+    over = False
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        talks.add(task)
-        try:
-            with suppress(OSError, Gone, h11.ProtocolError, asyncio.CancelledError):
-                await _converse(handler, reader, writer)
-        finally:
-            talks.discard(task)
-            writer.close()
+        with suppress(OSError, Gone, h11.ProtocolError):
+            await _converse(handler, reader, writer)
 
-    server = await asyncio.start_server(talk, "127.0.0.1", port, limit=2**24)
+    def ended(task: asyncio.Task[None]) -> None:
+        """Here and not in the task: one that is cancelled before it began would leave its connection open."""
+        writer = talks.pop(task)
+        if task.cancelled():
+            writer.transport.abort()
+            return
+        writer.close()
+        if (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a handler failed", "exception": error})
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if over:  # accepted just before the end
+            writer.transport.abort()
+            return
+        task = asyncio.ensure_future(talk(reader, writer))
+        talks[task] = writer
+        task.add_done_callback(ended)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", port, limit=2**24)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        over = True
+        await _settled(server)
         server.close()
         for task in tuple(talks):
             task.cancel()
