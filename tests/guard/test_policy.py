@@ -276,3 +276,10 @@ def test_a_policy_is_toml_shaped() -> None:
     assert bash("curl https://other.example", policy=policy).verdict.rule == "net.host"
     with pytest.raises(msgspec.ValidationError, match="secretreads"):
         msgspec.convert({"secretreads": "allow"}, GuardPolicy)
+
+
+def test_a_table_that_asks_about_a_tool_makes_no_denial_milder() -> None:
+    """`Bash = "ask"` asks about what would be allowed, and what is denied stays denied."""
+    asking = GuardPolicy(tools={"Bash": Decision.ASK})
+    assert judge("Bash", {"command": "ls"}, policy=asking).verdict.decision is Decision.ASK
+    assert judge("Bash", {"command": "rm -rf ~"}, policy=asking).verdict.decision is Decision.DENY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from overnight.guard.effects import Exec
+from overnight.guard.loaders import exported
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.scanner import SyntaxProblem, ansi_c
@@ -46,6 +47,8 @@ def shell_state(run: Run) -> Text:
     """Shell options. `enable -f` loads a shared object."""
     if run.name == "enable" and "-f" in run.args:
         run.opaque("opaque", 0)
+    for word in run.args if run.name == "let" else ():
+        subscript(run, word)
     return Text(HOLE, SECRET) if run.name in ("history", "fc") else Text("")
 
 
@@ -96,6 +99,7 @@ def printf(run: Run) -> Text:
         args = args[1:]
     out = Text(_formatted(args), _args_taint(run))
     if name:
+        subscript(run, Text(name))
         base, _, index = name.partition("[")
         if index:
             run.state.arrays.setdefault(base, {})[index.rstrip("]")] = out
@@ -167,6 +171,7 @@ def declare(run: Run) -> Text:
     for word in run.args:
         if word.startswith(("-", "+")):
             continue
+        subscript(run, word)
         name, equals, value = word.partition("=")
         append = name.endswith("+")
         name = name.rstrip("+")
@@ -182,6 +187,8 @@ def declare(run: Run) -> Text:
             traces(run, name, value)
         if equals and HOLE not in name:
             _declared(run, name, Text(value, word.taint), append=append)
+            if run.name == "export" or "x" in flags:
+                exported(run, name)
         elif equals:
             run.unverifiable("a variable whose name is computed")
         elif ("A" in flags or "a" in flags) and name not in state.arrays:
@@ -242,6 +249,8 @@ def read(run: Run) -> Text:
     found = options(run.args, valued=("-a", "-d", "-i", "-n", "-N", "-p", "-t", "-u"))
     text = _input(run, found.value("-u"))
     names = [str(name) for name in found.operands] or ["REPLY"]
+    for word in found.operands:
+        subscript(run, word)
     lines = [line for line in text.split("\n") if line] or [""]
     if found.has("-d") and found.value("-d") == "":
         lines = [text]

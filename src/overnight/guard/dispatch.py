@@ -12,7 +12,7 @@ from overnight.guard.loaders import environment
 from overnight.guard.machine import MODELS, Model, Run
 from overnight.guard.models.unknown import unknown
 from overnight.guard.scanner import SyntaxProblem
-from overnight.guard.text import HOLE, RESERVED, STAR, Text
+from overnight.guard.text import CLASS, HOLE, QUESTION, RESERVED, STAR, Text
 
 if TYPE_CHECKING:
     from overnight.guard.interpret import Interpreter
@@ -22,6 +22,9 @@ ROOMS = (builtins, models, unwrap)
 _VERSIONED = re.compile(r"(python|pypy|ruby|perl|node|lua|php|pip|gcc|clang|g\+\+|java|bash|git)[-.\d]*\d\Z")
 #: Words of SQL that are programs in lower case too.
 _SQL = frozenset({"FLUSHALL", "FLUSHDB", "GRANT", "TRUNCATE", "DROP", "DELETE", "SELECT", "INSERT", "UPDATE"})
+_BINARIES = re.compile(r"(?:/usr(?:/local)?)?/s?bin")
+#: Programs that a pattern may stand for.
+_MOST = 12
 _DOTTED = re.compile(r"(mkfs|fsck|mke2fs)\..*\Z")
 
 
@@ -42,6 +45,9 @@ def _dispatch(run: Run, interpreter: Interpreter) -> Text:
     head = run.argv[0]
     state = run.state
     if any(char in head for char in RESERVED):
+        if (programs := _programs(head)) and not any(HOLE in word for word in run.argv[:1]):
+            outs = [dispatch(Run(run.m, state.copy(), [name, *run.args], run.stdin), interpreter) for name in programs]
+            return Text(HOLE, run.taint) if len(outs) > 1 else outs[0]
         _unknown_head(run)
         return Text(HOLE, run.taint)
     if head in state.funcs:
@@ -66,6 +72,16 @@ def _dispatch(run: Run, interpreter: Interpreter) -> Text:
     found = find(name)
     out = found(run) if found is not None else unknown(run)
     return out if out is not None else Text(HOLE, run.taint)
+
+
+def _programs(head: Text) -> list[Text]:
+    """The programs that a pattern below a folder of programs may stand for, `/bin/l?`; none when they are too many."""
+    folder, _, last = head.rpartition("/")
+    if not _BINARIES.fullmatch(folder) or HOLE in head or CLASS in head:
+        return []
+    pattern = re.compile(re.escape(last).replace(STAR, ".*").replace(QUESTION, "."))
+    found = [Text(f"{folder}/{name}", head.taint) for name in MODELS if pattern.fullmatch(name)]
+    return found if len(found) <= _MOST else []
 
 
 def find(name: str) -> Model | None:

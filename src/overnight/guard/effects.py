@@ -50,7 +50,7 @@ class Exec(Effect, frozen=True, tag="exec"):
     """Code runs. Programs that are known as such and do nothing else are not worth an effect."""
 
     program: str
-    #: unknown-program, tainted, opaque (code that can't be seen), obfuscated, stdin, fork-bomb, remote, traces
+    #: unknown-program, tainted, opaque (code that can't be seen), obfuscated, stdin, fork-bomb, endless, remote, traces
     kind: str
     taint: int = 0
 
@@ -82,7 +82,7 @@ class GitLocal(Effect, frozen=True, tag="git-local"):
     """Work or history of the repository would be lost, or git's own machinery is bent."""
 
     #: discard (uncommitted work), branch-delete, tag-delete, history (rewrite, expire, prune), stash-drop,
-    #: hooks-skip, config-exec (a setting that runs code), worktree-force, abort, config
+    #: hooks-skip, hidden (git shall not see a file's changes), config-exec (a setting that runs code), worktree-force, abort, config
     verb: str
     detail: str = ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from overnight.guard.parser import parse
 from overnight.guard.patterns import case_changed, replaced, sliced, trimmed
 from overnight.guard.state import State, Values, union
 from overnight.guard.syntax import Arith, ArrayLit, Lit, Param, Part, Proc, Script, Sub, Word
@@ -180,7 +181,17 @@ class Expander:
             return self._defaulted(part, values, state)
         patterns = self.text(arg, state)
         pattern = patterns[0] if len(patterns) == 1 else Text(HOLE)
+        if op == "@" and pattern == "P":
+            return tuple(self._prompted(value, state) for value in values)
         return tuple(_changed(op, value, pattern) for value in values)
+
+    def _prompted(self, value: Text, state: State) -> Text:
+        """`${x@P}` expands a value as a prompt: the substitutions in it run."""
+        if "$(" not in value and "`" not in value:
+            return value
+        quoted = value.replace('"', '\\"')
+        self._run(parse(f': "{quoted}"'), state)
+        return Text(HOLE, value.taint)
 
     def _defaulted(self, part: Param, values: Values, state: State) -> Values:
         unset = all(value == HOLE for value in values) and part.name not in state.vars

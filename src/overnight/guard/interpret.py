@@ -10,6 +10,7 @@ from overnight.guard.dispatch import dispatch
 from overnight.guard.effects import Exec, Unverifiable
 from overnight.guard.expand import Expander
 from overnight.guard.lists import assigned, joined, spawns
+from overnight.guard.loaders import exported
 from overnight.guard.machine import Machine, Run
 from overnight.guard.parser import parse
 from overnight.guard.redirect import Redirects
@@ -40,6 +41,7 @@ from overnight.guard.syntax import (
 )
 from overnight.guard.text import DECODED, HOLE, INPUT, NETWORK, STAR, Text, known, shown
 
+_DECLARES = frozenset({"declare", "typeset", "local", "readonly", "export"})
 _FOREVER = frozenset({"true", ":", "/bin/true", "/usr/bin/true"})
 _NEVER = frozenset({"false", "/bin/false", "/usr/bin/false"})
 
@@ -127,6 +129,9 @@ class Interpreter:
         if not node.words:
             for assign in node.assigns:
                 self.assign(assign, state)
+                if assign.name == "PATH":
+                    state.exported.add("PATH")
+                    exported(Run(self.m, state, [Text("PATH")], None), "PATH")
                 if assign.name in ("PS4", "PS0", "PROMPT_COMMAND"):
                     for value in state.get(assign.name):
                         code = value if assign.name == "PROMPT_COMMAND" else Text(f': "{value}"', value.taint)
@@ -137,7 +142,7 @@ class Interpreter:
             if node.redirs:
                 return self.redirects.around(node.redirs, state, lambda _: Text(""), "")
             return Text("")
-        ways = self._argvs(node.words, state)
+        ways = self._argvs(self._declared(node.words, state), state)
         target = state
         if node.assigns:
             target = state.copy()
@@ -165,6 +170,21 @@ class Interpreter:
         for out in outs:
             taint |= out.taint
         return Text(HOLE, taint) if outs else Text("")
+
+    def _declared(self, words: tuple[Word, ...], state: State) -> tuple[Word, ...]:
+        """The words of `declare -A m=([k]=v)` with the arrays taken out of them: they have their values then."""
+        if len(words) < 2 or words[0].literal() not in _DECLARES:
+            return words
+        rest: list[Word] = []
+        for word in words:
+            head = word.parts[0] if len(word.parts) == 2 else None
+            if isinstance(head, Lit) and isinstance(word.parts[1], ArrayLit) and head.text.endswith("="):
+                name = head.text.rstrip("+=")
+                self.assign_array(name, word.parts[1], state, append=head.text.endswith("+="))
+                rest.append(Word((Lit(name),)))
+            else:
+                rest.append(word)
+        return tuple(rest)
 
     def _keep_after_prefix(self, node: Simple, inner: State, state: State) -> None:
         """Everything that the command did to the shell stays, save the assignments before it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Exec, GitLocal, Install, Persist, Privilege
+from overnight.guard.effects import Exec, GitLocal, Install, Net, Persist, Privilege
 from overnight.guard.machine import Run
 from overnight.guard.paths import under
 from overnight.guard.text import DECODED, HOLE, Text
@@ -35,6 +35,20 @@ _GIT_CODE = frozenset(
 _GIT_EDIT = frozenset({"GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER"})
 _PAGERS = frozenset({"PAGER", "EDITOR", "VISUAL", "MANPAGER", "LESSOPEN", "LESSCLOSE"})
 _REMOTE = frozenset({"push", "fetch", "pull", "clone", "ls-remote", "submodule", "remote"})
+#: Variables that send what programs fetch through another host.
+_PROXIES = frozenset(
+    {"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "npm_config_proxy", "npm_config_https_proxy"}
+)
+_PROXY = re.compile(r"(?:\w+://)?(?:[^@/]*@)?([\w.-]+)")
+_HERE = ("localhost", "127.", "0.0.0.0")  # noqa: S104 - a name to compare with
+#: Variables that switch off the check of who a server is -> the value that does.
+_UNCHECKED = {
+    "NODE_TLS_REJECT_UNAUTHORIZED": "0",
+    "PYTHONHTTPSVERIFY": "0",
+    "GIT_SSL_NO_VERIFY": "1",
+    "npm_config_strict_ssl": "false",
+}
+_FETCHERS = frozenset({"bash", "npm", "npx", "pnpm", "yarn", "pip", "pip3", "git", "uv", "poetry"})
 _HARMLESS = re.compile(
     r"(?:/usr/bin/)?(?:true|:|cat|less|more|vi|vim|nano|emacs|code|ed|echo|head|tail|delta|bat|ssh)(?:\s+[-\w./=]+)*\Z"
 )
@@ -45,6 +59,13 @@ def environment(run: Run) -> None:
     for name in sorted(run.state.exported):
         for value in run.state.vars.get(name, ()):
             _variable(run, name, value)
+
+
+def exported(run: Run, name: str) -> None:
+    """Emit what a variable that is exported by itself would make the programs do that come after."""
+    later = Run(run.m, run.state, [Text("bash")], None)
+    for value in run.state.vars.get(name, ()):
+        _variable(later, name, value)
 
 
 def _variable(run: Run, name: str, value: Text) -> None:
@@ -69,7 +90,7 @@ def _variable(run: Run, name: str, value: Text) -> None:
     ):
         if not _HARMLESS.match(value):
             _code(run, value, name)
-    elif name in ("BASH_ENV", "ENV") and run.name in _SHELLS:
+    elif name in ("BASH_ENV", "ENV") and run.name in _SHELLS and (name == "BASH_ENV" or "/" in value):
         text = run.read(value) if HOLE not in value else value
         _code(run, Text(text if text != HOLE else HOLE, text.taint | DECODED), name)
     elif name in ("PS0", "PS1", "PS2", "PS4") and run.name in _SHELLS and ("$(" in value or "`" in value):
@@ -105,6 +126,10 @@ def _variable(run: Run, name: str, value: Text) -> None:
         "CARGO_REGISTRIES_CRATES_IO_INDEX",
     ) and re.match(r"https?://(?!localhost|127\.)", value):
         run.emit(Install(manager=run.name, kind="name", registry=str(value)[:80], words=words))
+    elif name.lower() in _PROXIES and (host := _PROXY.match(value)) and not host.group(1).startswith(_HERE):
+        run.emit(Net(host=host.group(1), how="tunnel", words=words))
+    elif _UNCHECKED.get(name) == value.lower() and run.name in _FETCHERS:
+        run.emit(Install(manager=run.name, kind="lock", unsafe=True, words=words))
     elif name in ("DOCKER_HOST", "CONTAINER_HOST") and re.match(r"(?:tcp|ssh)://(?!localhost|127\.)", value):
         run.emit(Privilege(how="container", words=words))
     elif run.name == "git":
@@ -114,9 +139,10 @@ def _variable(run: Run, name: str, value: Text) -> None:
 
 
 def _stray(run: Run, name: str, value: Text) -> bool:
-    """True when code would be taken from a temporary folder before others."""
-    del name
+    """True when code would be taken from a temporary folder, or programs from wherever one stands, before others."""
     first = value.partition(":")[0]
+    if name == "PATH" and first in ("", "."):
+        return ":" in value
     return any(under(first, folder) for folder in run.m.bounds.tmp) and first not in run.m.bounds.tmp
 
 

@@ -180,6 +180,8 @@ class Run:
         path = self.followed(name)
         if path.endswith(".pid") and re.search(r"overnight|warden|claude|sshd|systemd", path):
             self.m.hunts = True
+        if path == "/dev/null":
+            return Text("")
         if path in HARMLESS or (_HARMLESS_DEV.match(path) and path not in self.state.files):
             return self.stdin or Text(HOLE)
         self.emit(Read(path=path, listing=listing, certain=certain, recursive=recursive, words=self.words))

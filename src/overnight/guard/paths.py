@@ -15,6 +15,8 @@ SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/opt", "
 #: Devices that swallow or give bytes and harm nothing.
 HARMLESS = frozenset({"/dev/null", "/dev/zero", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/random",
                       "/dev/urandom", "/dev/full", "/dev/ptmx"})  # fmt: skip
+#: Devices that give bytes without end.
+BOTTOMLESS = frozenset({"/dev/zero", "/dev/random", "/dev/urandom", "/dev/full"})
 
 
 def absolute(path: str, cwd: str) -> str:

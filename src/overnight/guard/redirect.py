@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from overnight.guard.effects import Net
+from overnight.guard.effects import Exec, Net
 from overnight.guard.expand import Expander
 from overnight.guard.machine import Machine, Run
+from overnight.guard.paths import HARMLESS
 from overnight.guard.redirections import body_of
 from overnight.guard.state import State
 from overnight.guard.syntax import Redir
-from overnight.guard.text import HOLE, LOCAL, NETWORK, SECRET, Text, shown, taint_of
+from overnight.guard.text import ENDLESS, HOLE, LOCAL, NETWORK, SECRET, Text, shown, taint_of
 
 _SOCKET = re.compile(r"/dev/(tcp|udp)/([^/]*)")
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "tcsh", "csh", "exec", "busybox"})
@@ -130,6 +131,8 @@ class Redirects:
             self.m.script(state.sinks[path], inner)
             return
         run = Run(self.m, state, [Text(name or "redirection"), Text(">"), Text(path)], None)
+        if out.taint & ENDLESS and name in ("yes", "cat") and run.path(path) not in HARMLESS:
+            self.m.emit(Exec(program=name, kind="endless", words=run.words))
         if out == "" and not out.taint and name in ("", ":", "true", "cat", "echo", "printf") and op_empties:
             run.delete(path, how="truncate")
         run.write(path, out)

@@ -89,6 +89,7 @@ class Rules:
             "tainted": "text from the network or from outside would run as code",
             "obfuscated": "text that was decoded on the way would run as code",
             "fork-bomb": "it starts processes without end",
+            "endless": "it would write without end, until the disk is full",
             "miner": "it mines for someone",
             "stdin": "text that is not known would run as code",
             "traces": "traces of what happened would be hidden or removed",
@@ -180,6 +181,7 @@ class Rules:
             "tag-delete": ("git.delete_refs", "a tag would be deleted or moved"),
             "history": ("git.history", "history would be rewritten or expired"),
             "stash-drop": ("git.stash_clear", "stashed work would be lost"),
+            "hidden": ("machinery", "changes of a file would be hidden from git"),
             "hooks-skip": ("git.skip_hooks", "the repository's hooks would be left out"),
         }
         if effect.verb in knobs:

@@ -30,6 +30,8 @@ _STARTUP = re.compile(
     r"/\.(?:bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|inputrc|vimrc|exrc|emacs|gitconfig|npmrc|pythonrc"
     r"|config/(?:fish|autostart|systemd|git|nvim|environment\.d)|ssh|local/bin|local/share/(?:applications|systemd)|pam_environment|xinitrc|xprofile|tmux\.conf|screenrc|curlrc|wgetrc|psqlrc|Xmodmap)"
 )
+#: What Python runs whenever it starts.
+_LOADED = re.compile(r"/(?:[^/]*\.pth|(?:site|user)customize\.py)$")
 
 
 class Files:
@@ -134,9 +136,11 @@ class Files:
         )  # fmt: skip
 
     def _unresolved(self, effect: Write) -> Finding | None:
-        head = effect.path.partition(HOLE)[0]
+        head, tail = effect.path.partition(HOLE)[0], effect.path.rpartition(HOLE)[2]
+        if effect.certain and (_STARTUP.search(tail) or _LOADED.search(tail) or (tail and self._special("/x" + tail))):
+            reason = f"{shown(effect.path)} may be a file that runs by itself, or holds secrets"
+            return denied("path.unresolved", reason, effect.words)
         if head and writable(head.rstrip("/"), self.bounds) and head.rstrip("/") != "":
-            tail = effect.path.rpartition(HOLE)[2]
             if tail and self._special(head + "x" + tail):
                 return denied("path.unresolved", f"{shown(effect.path)} may be a protected file", effect.words)
             return None

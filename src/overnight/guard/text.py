@@ -23,6 +23,8 @@ LOCAL = 8
 INPUT = 16
 #: A secret that a command was told to print by its name.
 SHOWN = 32
+#: Output that never ends: of `yes`, of `cat /dev/zero`.
+ENDLESS = 64
 
 
 class Text(str):

@@ -78,10 +78,16 @@ def fields(tool: str) -> tuple[str, ...]:
 
 def effects_of(call: Call, policy: GuardPolicy, machine: Machine) -> Finding | None:
     """Put the call's effects into the machine; a finding when the tool itself decides."""
-    tool = call.tool
-    by_table = _strict_table(tool, policy)
-    if by_table is not None:
+    by_table = _strict_table(call.tool, policy)
+    if by_table is not None and by_table.decision is Decision.DENY:
         return by_table
+    # A table that asks about a tool does not make what the call would do any milder.
+    found = _effects(call, policy, machine)
+    return found if by_table is None or (found is not None and found.decision is Decision.DENY) else by_table
+
+
+def _effects(call: Call, policy: GuardPolicy, machine: Machine) -> Finding | None:
+    tool = call.tool
     if tool in SHELLS:
         return _shell(call, machine)
     if tool in READS or tool in WRITES:

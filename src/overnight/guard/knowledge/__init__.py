@@ -74,6 +74,7 @@ _MAKE: dict[str, _Make] = {
     "release": lambda run, what: Install(manager=run.name, kind="publish", names=(what,), words=run.words),
     "history": lambda run, what: GitLocal(verb="history", detail=what, words=run.words),
     "discard": lambda run, what: GitLocal(verb="discard", detail=what, words=run.words),
+    "hooks": lambda run, what: GitLocal(verb="hooks-skip", detail=f"{run.name} {what}", words=run.words),
     "push": lambda run, _: GitRemote(verb="push", words=run.words),
     "unknown": lambda run, what: Unverifiable(why=what, words=run.words),
 }  # fmt: skip
@@ -117,7 +118,7 @@ def fits(row: Row, args: list[Text]) -> bool:
 
 
 def _is(word: str, given: Text) -> bool:
-    return fnmatchcase(given, word) if "*" in word else given == word
+    return fnmatchcase(given, word) if "*" in word or "[" in word else given == word
 
 
 def recognised(run: Run) -> None:

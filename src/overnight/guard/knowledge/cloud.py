@@ -169,7 +169,7 @@ puppet apply|agent|cert|resource|node
 chef-client,chef-solo,knife ssh|delete|bootstrap|upload|purge|client|node|bulk|role|data|environment
 knife node|client|role|environment|cookbook|data delete|run_list|create|upload|bulk|from
 fab,pyinfra,mina,deployer,dep,shipit deploy|production|-H|prod
-kubectl,oc,k rollout undo|restart|pause|resume
+kubectl,oc,k rollout undo
 kubectl,oc,k annotate|label --all|--overwrite|*-
 kubectl,oc,k set image|env|resources|selector|serviceaccount|sa|subject
 kubectl,oc,k scale --replicas=0|--replicas
@@ -180,7 +180,7 @@ kubectl,oc,k config delete-*|unset|set-credentials
 kubectl,oc,k certificate deny|approve
 kubectl,oc,k autoscale --min=0|--max=0
 helm uninstall|delete|un|del|rollback !--dry-run
-helm upgrade !diff
+helm upgrade --force|--reset-values|--recreate-pods|--no-hooks !diff
 helmfile destroy|delete|sync|apply
 flux delete|uninstall|suspend|bootstrap
 argocd app|proj|repo|cluster|account|appset|cert|gpg delete|rm|sync|rollback|set|unset|terminate-op|delete-resource|patch|update-password|add|delete-token|actions
@@ -210,7 +210,6 @@ varnishadm ban|stop|vcl.discard|param.set
 squid -k
 """,
     "destroy": """
-gt submit|ss --force|-f
 hadoop,hdfs fs|dfs -rm|-rmr|-rmdir|-expunge|-chmod|-chown|-truncate|-mv|-deleteSnapshot
 hdfs dfsadmin|namenode|haadmin|cacheadmin|crypto|storagepolicies|ec -safemode|-format|-finalizeUpgrade|-refresh*|-failover|-removePool|-transition*|-disallowSnapshot
 yarn application|node -kill|-movetoqueue

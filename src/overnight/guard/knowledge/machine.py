@@ -160,6 +160,7 @@ sysadminctl -addUser|-deleteUser|-resetPasswordFor
 createhomedir
 """,
     "root": """
+xhost +|+*|-
 machinectl shell|login
 systemd-run --uid=0|--uid=root|--uid|-M|--machine*|-S|--shell
 newgrp docker|root|sudo|wheel|adm|disk|lxd

@@ -171,7 +171,9 @@ networkmanager,nmcli device wifi show-password
 nmcli --show-secrets|-s connection
 wpa_cli get_network
 netsh wlan key=clear
-screencapture,scrot,gnome-screenshot,grim,maim,spectacle,flameshot
+screencapture,scrot,gnome-screenshot,grim,maim,spectacle,flameshot,xwd,fbgrab,wf-recorder,slurp,ksnip,shutter
+import,magick -window|x:
+keyctl print|read|pipe
 ffmpeg x11grab|avfoundation
 arecord,parecord,rec
 xinput test

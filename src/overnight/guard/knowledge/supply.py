@@ -112,6 +112,19 @@ git config --global|--system core.hookspath|core.hooksPath
     "push": """
 git subtree|svn|p4 push|dcommit|submit
 git svn dcommit
+git town ship|sync|propose
+git machete push|github|traverse
+git-town ship|sync|propose
+gh-pages,ghstack,spr,git-spr !--help !--version !-h
+gt submit|ss|push
+av push|submit|pr
+arc diff|land
+ghp-import -p|--push
+mike deploy|delete|alias|set-default -p|--push
+""",
+    "hooks": """
+pre-commit,husky,lefthook,overcommit,simple-git-hooks,captainhook,grunt-git-hooks uninstall|--uninstall|deactivate
+git lfs uninstall
 """,
     "history": """
 git symbolic-ref HEAD refs/*

@@ -6,6 +6,7 @@ import re
 
 from overnight.guard.effects import Infra, Privilege, Read, Write
 from overnight.guard.machine import Run, model
+from overnight.guard.models.services import prints_secret
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, Text, shown
 
@@ -80,6 +81,8 @@ def docker(run: Run) -> Text | None:
         run.emit(Infra(service=run.name, verb="destroy", detail=f"{kind} {verb}".strip(), words=run.words))
     elif verb in ("push", "login", "logout"):
         run.emit(Infra(service=run.name, verb="publish" if verb == "push" else "change", detail=verb, words=run.words))
+    elif verb == "inspect" and any(re.search(r"\.Env\b|json \.(?:Config)?\}", word) for word in rest):
+        run.emit(Infra(service=run.name, verb="secret", detail="the environment of a container", words=run.words))
     elif verb == "cp":
         names = [word for word in rest if not word.startswith("-")]
         for name in names[:-1]:
@@ -278,6 +281,9 @@ def kubernetes(run: Run) -> Text | None:
         )
     elif verb == "cp":
         run.emit(Infra(service=run.name, verb="change", detail="cp", words=run.words))
+        for name in words[2:3]:
+            if ":" not in name:
+                run.write(name)
     return Text(HOLE)
 
 
@@ -390,6 +396,8 @@ def provisioning(run: Run) -> Text | None:
         destroying = second == "delete"
     if destroying:
         run.emit(Infra(service=run.name, verb="destroy", detail=f"{verb} {second}", words=run.words))
+    elif prints_secret([str(word) for word in words]):
+        run.emit(Infra(service=run.name, verb="secret", detail=f"{verb} {second}", words=run.words))
     elif verb in ("apply", "up", "deploy", "import", "write", "put") or (run.name == "ansible-playbook" and verb):
         unasked = bool({"-auto-approve", "--auto-approve", "--yes", "-y"} & flags)
         run.emit(

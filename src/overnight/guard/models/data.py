@@ -118,7 +118,36 @@ def _creates(run: Run, names: list[Text], folder: Text | None, archive: Text | N
     return Text("")
 
 
-@model("zip", "7z", "7zz", "7za", "rar", "ar", "cpio", "pax", "zipnote", "genisoimage", "mksquashfs", "jar")
+def _goes(run: Run, args: list[Text]) -> Text:
+    """The folder that `-oDIR`, `-D DIR`, `-C DIR`, `-d DIR` or `--directory=DIR` names; else the working folder."""
+    for place, word in enumerate(args):
+        if word in _INTO and place + 1 < len(args):
+            return args[place + 1]
+        found = re.match(r"(?:--(?:directory|dest|output-directory|dir)=|-o)(.+)", word)
+        if found and (word.startswith("--") or run.name in ("7z", "7zz", "7za", "7zr", "unar")):
+            return Text(found.group(1), word.taint)
+    return Text(".")
+
+
+_INTO = frozenset({"-D", "-C", "-d", "--directory", "--dest", "-dest", "--output-directory", "-output-directory"})
+
+
+@model(
+    "zip",
+    "7z",
+    "7zz",
+    "7za",
+    "7zr",
+    "rar",
+    "ar",
+    "cpio",
+    "pax",
+    "zipnote",
+    "genisoimage",
+    "mksquashfs",
+    "jar",
+    "unsquashfs",
+)
 def archiver(run: Run) -> Text | None:
     """`zip ARCHIVE FILE...`, `7z a ARCHIVE FILE...`."""
     found = options(run.args, valued=("-x", "-i", "-b", "-O", "-TT", "--unzip-command", "-D", "-F"), single_dash=False)
@@ -139,15 +168,15 @@ def archiver(run: Run) -> Text | None:
             for name in operands[:1]:
                 run.read(name)
             if verb.startswith(("x", "e")):
-                run.write(Text("."), how="extract")
+                run.write(_goes(run, run.args), how="extract")
             return Text(HOLE, LOCAL)
-    if run.name == "cpio":
-        if found.has("-i", "--extract"):
-            run.write(Text("."), how="extract")
+    if run.name in ("cpio", "unsquashfs"):
+        if found.has("-i", "--extract") or run.name == "unsquashfs":
+            run.write(_goes(run, run.args), how="extract")
         return Text(HOLE, LOCAL | run.taint)
     taint = LOCAL
     for name in operands[1:]:
-        taint |= run.read(name).taint
+        taint |= run.read(name, recursive=True).taint
     if operands and operands[0] != "-":
         run.write(operands[0], Text(HOLE, taint))
     if run.name == "zip" and found.has("-m", "--move"):
@@ -159,10 +188,13 @@ def archiver(run: Run) -> Text | None:
 @model("unzip", "unrar", "unar", "gunzip-all", "funzip")
 def unzip(run: Run) -> Text | None:
     """Files come out of an archive."""
-    found = options(run.args, valued=("-d", "-x", "-P"))
+    valued = ("-d", "-x", "-P") if run.name != "unar" else ("-d", "-o", "-p", "-e")
+    found = options(run.args, valued=valued)
     text = run.read(found.operands[0]) if found.operands else run.stdin
     if not found.has("-l", "-t", "-v", "-z", "-Z", "-p", "-c") and found.operands:
-        run.write(found.value("-d") or Text("."), Text(HOLE, text.taint if text is not None else 0), how="extract")
+        run.write(
+            found.value("-d", "-o") or Text("."), Text(HOLE, text.taint if text is not None else 0), how="extract"
+        )
     return Text(HOLE, LOCAL | DECODED | (text.taint if text is not None else 0))
 
 

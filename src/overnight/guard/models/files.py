@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Delete, Device, Privilege, Write
+from overnight.guard.effects import Delete, Device, Exec, Privilege, Write
 from overnight.guard.machine import Run, base, model
 from overnight.guard.options import options
-from overnight.guard.paths import HARMLESS
+from overnight.guard.paths import BOTTOMLESS, HARMLESS
 from overnight.guard.text import HOLE, Text
 
 _HELP = ("--help", "--version")
@@ -247,6 +247,8 @@ def chmod(run: Run) -> Text | None:
 def dd(run: Run) -> Text | None:
     """`if=`, `of=`."""
     text = run.stdin if run.stdin is not None else Text(HOLE)
+    given = {name: value for name, _, value in (word.partition("=") for word in run.args)}
+    bottomless = run.path(given.get("if", "")) in BOTTOMLESS and "count" not in given
     for word in run.args:
         name, _, value = word.partition("=")
         if name == "if":
@@ -254,6 +256,8 @@ def dd(run: Run) -> Text | None:
     for word in run.args:
         name, _, value = word.partition("=")
         if name == "of":
+            if bottomless and run.path(value) not in HARMLESS:
+                run.emit(Exec(program="dd", kind="endless", words=run.words))
             if is_device(run.path(value)):
                 run.emit(Device(path=run.path(value), how="dd", words=run.words))
             else:

@@ -165,7 +165,7 @@ def fd(run: Run) -> Text | None:
         run.emit(Read(path=run.path(root), listing=True, recursive=True, words=run.words))
     if inner:
         if inner[0] in ("rm", "unlink", "shred"):
-            _deleted(run, roots, [])
+            _deleted(run, roots, [f"*.{ending}" for ending in found.all("-e", "--extension")])
         else:
             run.exec([*inner, Text(STAR)] if STAR not in inner else inner, stdin=Text(""))
     return Text(HOLE, LOCAL)

@@ -275,6 +275,12 @@ def _reflog(run: Run, args: list[Text]) -> Text | None:
     return None
 
 
+def _update_index(run: Run, args: list[Text]) -> Text | None:
+    if could_be(args, "--assume-unchanged") or could_be(args, "--skip-worktree"):
+        lost(run, "hidden", " ".join(word for word in args if not word.startswith("-"))[:80])
+    return None
+
+
 def _prune(run: Run, args: list[Text]) -> Text | None:
     dry = options(args, longs=("--dry-run",)).has("-n", "--dry-run")
     if run.argv[1] == "gc":
@@ -310,7 +316,7 @@ LOCAL_VERBS: dict[str, Verb] = {
     "reset": _reset, "checkout": _checkout, "restore": _restore, "switch": _switch, "clean": _clean, "branch": _branch, "tag": _tag,
     "stash": _stash, "rm": _rm, "worktree": _worktree, "mv": _mv, "credential": _credential, "credential-store": _credential, "credential-cache": _credential, "merge": _abort, "rebase": _abort, "cherry-pick": _abort, "revert": _abort,
     "am": _abort, "commit": _commit, "reflog": _reflog, "gc": _prune, "prune": _prune,
-    "filter-branch": _rewrites, "filter-repo": _rewrites, "update-ref": _rewrites, "replace": _rewrites, "config": config_,
+    "filter-branch": _rewrites, "filter-repo": _rewrites, "update-ref": _rewrites, "update-index": _update_index, "replace": _rewrites, "config": config_,
     "submodule": submodule_, "bisect": bisect_, "diff": output_, "log": output_, "show": output_, "archive": output_,
     "format-patch": output_, "grep": output_, "bundle": output_, "difftool": output_, "cat-file": output_, "hash-object": output_,
     "init": init_, "repack": repack_, "apply": apply_, "checkout-index": checkout_index_, "read-tree": read_tree_,

@@ -31,6 +31,9 @@ def kill(run: Run) -> Text | None:
             run.emit(Kill(target=_target(run, target), words=run.words))
         return Text("")
     targets = found.operands
+    if run.name == "xkill" or (run.name == "skill" and any(not target.isdigit() for target in targets)):
+        # Both end whatever a user, a terminal or a click of the mouse names.
+        run.emit(Kill(target="all", words=run.words))
     if found.has("-u", "--user") and not targets:
         run.emit(Kill(target="all", words=run.words))
     for target in targets:

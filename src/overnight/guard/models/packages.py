@@ -173,6 +173,8 @@ def _verb(run: Run, verb: str, names: list[Text], args: list[Text]) -> None:
 
 
 def _is_url(manager_name: str, name: str) -> bool:
+    if re.search(r"\.(?:gem|deb|rpm|apk|vsix|snap|crate|nupkg|phar)\Z", name):
+        return True
     if manager_name in (
         "apt",
         "apt-get",

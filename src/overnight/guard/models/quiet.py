@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from overnight.guard.machine import Run, model
-from overnight.guard.text import HOLE, LOCAL, STAR, Text
+from overnight.guard.text import CLASS, ENDLESS, HOLE, LOCAL, QUESTION, STAR, Text
 
+_WILD = (STAR, QUESTION, CLASS)
 #: Processes that are not the agent's to end: looking them up is fine, ending what was found is not.
 _SUPERVISORS = re.compile(r"overnight|claude|warden|sshd|systemd|dockerd|\$PPID")
 
@@ -21,6 +22,12 @@ def listing(run: Run) -> Text | None:
     if run.name in ("realpath", "readlink") and run.args and not run.args[-1].startswith("-"):
         path = run.path(run.args[-1])
         return Text(path if HOLE not in path else HOLE)
+    names = [word for word in run.args if not word.startswith("-")]
+    flags = "".join(word[1:] for word in run.args if word.startswith("-") and not word.startswith("--"))
+    patterns = all(any(char in word.rpartition("/")[2] for char in _WILD) for word in names)
+    if run.name == "ls" and names and ("d" in flags or patterns) and not set(flags) & set("lRisonZ"):
+        # A pattern prints the names that fit it; with -d a name prints itself.
+        return Text("\n".join(names) + "\n", LOCAL)
     return Text(HOLE, LOCAL)
 
 
@@ -39,6 +46,8 @@ def quiet(run: Run) -> Text | None:
         return Text(word.rpartition("/")[2] if HOLE not in word and not word.startswith("-") else STAR, word.taint)
     if run.name in ("pgrep", "pidof", "ps", "lsof", "fuser") and any(_SUPERVISORS.search(word) for word in run.args):
         run.m.hunts = True
+    if run.name == "yes":
+        return Text(HOLE, ENDLESS)
     if run.name == "mktemp":
         return Text(f"{run.m.bounds.tmp[0] if run.m.bounds.tmp else '/tmp'}/tmp.{run.m.number()}")  # noqa: S108
     if run.name in ("man", "whatis"):

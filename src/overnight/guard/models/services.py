@@ -102,6 +102,31 @@ def verdict_of(words: list[str]) -> str:
     return "change"
 
 
+#: Verbs that print what is kept under a name.
+_PRINTS = frozenset(
+    {"get", "print", "output", "show", "read", "reveal", "view", "cat", "value", "fetch", "lookup", "export"}
+)
+#: A name of a value, not of a kind of things: `db_password`, `prod/api-key`, `stripeSecretKey`.
+_NAMED = re.compile(
+    r"(?i:(?:^|.*[\W_])[a-z0-9]+[\W_]+(?:password|passwd|passphrase|secret|token|credentials?|api[-_]?key|(?:private|access|secret)[-_]?key)(?:[-_]\w+)?)\Z"
+    r"|.*[a-z0-9](?:Password|Secret|Token|ApiKey|PrivateKey|AccessKey|SecretKey)\Z"
+)
+_CONFIRMS = re.compile(
+    r"--(?:yes-)?i-(?:really|know|understand|am-sure)[\w-]*\Z|--force-(?:delete|destroy)\Z|--confirm-(?:delete|destroy)\Z"
+)
+
+
+def prints_secret(words: list[str]) -> bool:
+    """True when a verb that prints is given the name of a secret."""
+    place = next((i for i, word in enumerate(words[:4]) if word in _PRINTS), None)
+    return place is not None and any(_NAMED.match(word) for word in words[place + 1 :])
+
+
+def confirmed(args: list[Text]) -> bool:
+    """True when an option says that one is sure: nobody asks for that where nothing is lost."""
+    return any(_CONFIRMS.match(word) for word in args)
+
+
 @model("doppler-", "heroku", "fly", "flyctl", "vercel", "netlify", "wrangler", "railway", "render", "supabase", "firebase", "auth0", "okta", "stripe", "square",
        "twilio", "sentry-cli", "newrelic", "datadog", "dog", "pd", "splunk", "ldcli", "flipt", "unleash", "split", "fastly", "algolia", "deck", "apigeecli", "apigee",
        "glab", "circleci", "buildkite-agent", "bk", "travis", "tkn", "nats", "rabbitmqctl", "rabbitmqadmin", "rpk", "kcat", "pulsar-admin", "confluent", "ccloud",
@@ -131,6 +156,10 @@ def service(run: Run) -> Text | None:
         verb = "destroy"
     if name == "tmutil" and words[:1] and re.match(r"delete|disable|thin|restore|removeexclusion|stop", words[0]):
         verb = "destroy"
+    if confirmed(run.args):
+        verb = "destroy"
+    elif verb == "read" and prints_secret(words):
+        verb = "secret"
     if name == "restic" and words[:1] == ["cache"] and "--cleanup" in run.args:
         verb = "destroy"
     run.emit(Infra(service=name, verb=verb, detail=" ".join(words[:4]), words=run.words))

@@ -7,7 +7,8 @@ import re
 from overnight.guard.effects import Net, Read
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
-from overnight.guard.text import HOLE, INPUT, LOCAL, SECRET, SHOWN, Text
+from overnight.guard.paths import BOTTOMLESS
+from overnight.guard.text import ENDLESS, HOLE, INPUT, LOCAL, SECRET, SHOWN, Text
 from overnight.guard.unwrap.scripts import unescaped
 
 _COMMON = (
@@ -82,7 +83,7 @@ def reader(run: Run) -> Text | None:
     if not texts and run.stdin is not None:
         texts = [run.stdin]
     if run.name == "cat" and texts and not found.flags - {"-u"}:
-        taint = 0
+        taint = ENDLESS if any(run.path(name) in BOTTOMLESS for name in names) else 0
         for text in texts:
             taint |= text.taint
         return Text("".join(texts), taint)
@@ -91,7 +92,7 @@ def reader(run: Run) -> Text | None:
     taint = run.taint | (4 if run.name in ("rev", "iconv", "strings") else 0)
     for text in texts:
         taint |= text.taint
-    return Text(HOLE, taint)
+    return Text(HOLE, taint & ~ENDLESS)
 
 
 def _fzf(run: Run) -> Text | None:
@@ -331,7 +332,9 @@ def _awk_program(run: Run, program: Text, values: dict[str, str]) -> None:
         if code.startswith(HOLE):
             run.opaque("tainted", INPUT)
         else:
-            run.shell(Text(code), "awk |", stdin=Text(folded(shown_text)))
+            # A bare `print` prints the line that came in.
+            given = Text(folded(shown_text)) if shown_text.strip() else run.stdin
+            run.shell(Text(code), "awk |", stdin=given)
     for inner in re.findall(r"\bprintf?\b[^;}\n>]*>>?\s*(\"(?:[^\"\\]|\\.)*\"|\w+)", text):
         name = folded(inner)
         if HOLE not in name and not (inner.isdigit()):

@@ -6,6 +6,8 @@ import re
 
 from overnight.guard.effects import Exec, Infra, Unverifiable
 from overnight.guard.machine import Run
+from overnight.guard.models.asking import asks
+from overnight.guard.models.services import confirmed, prints_secret
 from overnight.guard.text import HOLE, INPUT, LOCAL, NETWORK, Text
 from overnight.guard.unwrap.shells import ran
 
@@ -51,8 +53,10 @@ def unknown(run: Run) -> Text | None:
             return _script(run, path, text)
     if _sql(run):
         run.emit(Infra(service="sql", verb="destroy", detail=" ".join(run.words[:4]), words=run.words))
-    elif destructive(run.args):
+    elif destructive(run.args) or confirmed(run.args):
         run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.words[1:4]), words=run.words))
+    else:
+        _outside(run)
     _hands_on(run)
     if re.search(r"stratum\+(?:tcp|ssl)://", " ".join(run.args)):
         run.emit(Exec(program=run.name, kind="miner", words=run.words))
@@ -61,6 +65,22 @@ def unknown(run: Run) -> Text | None:
     run.emit(Exec(program=run.name, kind="unknown-program", taint=run.taint, words=run.words))
     touched(run, run.args)
     return Text(HOLE, run.taint | LOCAL)
+
+
+#: Verbs of programs that send something to where others get it.
+_SHIPS = frozenset({"upload", "publish", "deploy", "push"})
+_SHIPPER = re.compile(r".*[-_](?:upload(?:er)?|publish(?:er)?|deploy(?:er)?)\Z")
+
+
+def _outside(run: Run) -> None:
+    """What the words say of a service: something goes out, or the value of a secret is printed."""
+    if asks(run.args, "-h", "--dry-run", "help", "-n"):
+        return
+    words = [str(word) for word in run.args if not word.startswith("-")]
+    if _SHIPS & set(words[:2]) or (words and _SHIPPER.match(run.name)):
+        run.emit(Infra(service=run.name, verb="publish", detail=" ".join(run.words[1:4]), words=run.words))
+    elif prints_secret(words):
+        run.emit(Infra(service=run.name, verb="secret", detail=" ".join(run.words[1:4]), words=run.words))
 
 
 #: Options of programs that nobody knows which hold code for somebody else.

@@ -98,12 +98,33 @@ def builder(run: Run) -> Text | None:
         from overnight.guard.effects import Install
 
         run.emit(Install(manager=run.name, kind="publish", words=run.words))
+    if run.name == "cmake" and "-P" in run.args[:-1]:
+        _cmake_script(run, run.read(run.args[run.args.index(Text("-P")) + 1]))
+    if run.name == "just" and (
+        place := next((i for i, word in enumerate(run.args) if word in ("-c", "--command")), None)
+    ):
+        return run.exec(run.args[place + 1 :])
     if run.name == "cmake" and run.args[:1] == ["-E"]:
         return _cmake_tool(run)
     if re.search(r"\b(?:db|ecto|database)[:.](?:drop|reset|wipe|purge|migrate:reset|schema:load)", " ".join(run.args)):
         run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.args[:3]), words=run.words))
     touched(run, run.args)
     return Text(HOLE)
+
+
+def _cmake_script(run: Run, text: Text) -> None:
+    """What a script of CMake starts, deletes and writes."""
+    if text.taint & NETWORK:
+        run.opaque("tainted", text.taint)
+    for inner in re.findall(r"(?i)\bexecute_process\s*\(([^()]*)\)", text):
+        for words in re.split(r"\bCOMMAND\b", inner)[1:]:
+            run.shell(Text(re.split(r"\s[A-Z_]{6,}\b", words)[0].strip()), "cmake")
+    for verb, names in re.findall(r"(?i)\bfile\s*\(\s*(REMOVE|REMOVE_RECURSE|WRITE|APPEND)\s+([^()]*)\)", text):
+        for name in names.replace('"', " ").split()[: 1 if verb.upper() in ("WRITE", "APPEND") else 64]:
+            if verb.upper().startswith("REMOVE"):
+                run.delete(name, recursive=verb.upper().endswith("RECURSE"), how="cmake")
+            else:
+                run.write(name)
 
 
 def _cmake_tool(run: Run) -> Text | None:

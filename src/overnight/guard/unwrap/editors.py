@@ -89,6 +89,10 @@ def command(run: Run, text: Text) -> None:
     for groups in _SYSTEM.findall(text):
         run.shell(Text(groups[1] or groups[3] or groups[4]), f"{run.name} system()")
     for name in re.findall(r"(?:^|[|:])\s*(?:w|sav|saveas|w!|wq!?)!?\s+([^\s|!]+)", text):
-        run.write(Text(name))
+        run.write(_at_home(run, name))
     for name in re.findall(r"(?:^|[|:])\s*(?:r|e|edit|read|source|so|luafile)!?\s+([^\s|!]+)", text):
-        run.read(Text(name))
+        run.read(_at_home(run, name))
+
+
+def _at_home(run: Run, name: str) -> Text:
+    return Text(run.m.bounds.home + name[1:] if name.startswith("~/") else name)

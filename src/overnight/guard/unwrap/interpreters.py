@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from overnight.guard.effects import Net
 from overnight.guard.machine import MODELS, Run, model
 from overnight.guard.options import options
+from overnight.guard.paths import writable
 from overnight.guard.text import DECODED, HOLE, INPUT, LOCAL, NETWORK, Text, known
 from overnight.guard.unwrap.python import python_effects
 from overnight.guard.unwrap.scripts import source_effects
@@ -153,6 +155,11 @@ def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
         for code in args:
             if not code.startswith("-"):
                 python_effects(run, code, "python")
+    if module == "http.server":
+        found = options(args, valued=("-b", "--bind", "-d", "--directory", "-p", "--protocol"))
+        folder = run.path(found.value("-d", "--directory") or Text("."))
+        if not writable(folder, run.m.bounds):
+            run.emit(Net(host="", how="write", sends="file", words=run.words))
     if name in MODELS and name not in ("test",):
         return run.exec([Text(name), *args])
     touched(run, args)

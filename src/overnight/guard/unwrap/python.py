@@ -144,7 +144,22 @@ class _Reader(Values, ast.NodeVisitor):
                 for statement in node.body:
                     self.visit(statement)
             return
+        if isinstance(node.target, ast.Name) and isinstance(over, str):
+            self.names[node.target.id] = over
         self.generic_visit(node)
+
+    def _comprehended(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        """`[f(p) for p in things]`: like a loop over the things."""
+        for part in node.generators:
+            over = self.value(part.iter)
+            if isinstance(part.target, ast.Name) and over is not None:
+                self.names[part.target.id] = over[0] if isinstance(over, list) and over else over
+        self.generic_visit(node)
+
+    visit_ListComp = _comprehended  # noqa: N815 - the names that ast calls
+    visit_SetComp = _comprehended  # noqa: N815
+    visit_GeneratorExp = _comprehended  # noqa: N815
+    visit_DictComp = _comprehended  # noqa: N815
 
     def visit_With(self, node: ast.With) -> None:
         """`with open(path, "w") as handle`: the name stands for the file."""

@@ -9,7 +9,7 @@ import codecs
 import posixpath
 
 from overnight.guard.machine import Run
-from overnight.guard.text import HOLE, SECRET
+from overnight.guard.text import HOLE, SECRET, STAR
 
 Value = str | bytes | list["Value"] | None
 
@@ -113,6 +113,8 @@ class Values:
             return self._expanded(first if first is not None else self._receiver(node))
         if tail == "home" or name == "Path.home":
             return self.run.m.bounds.home
+        if name in ("glob.glob", "glob.iglob", "iglob") and first is not None:
+            return text_of(first).replace("*", STAR)
         if tail in ("join", "joinpath") and name.startswith(("os.path", "posixpath", "path")):
             return posixpath.join(*[text_of(arg) for arg in args]) if args else None
         if name in ("os.getenv", "os.environ.get") and args:
@@ -144,6 +146,8 @@ class Values:
             return posixpath.join(base, *[text_of(arg) for arg in args])
         if tail in ("resolve", "absolute", "strip", "lower", "format"):
             return inner
+        if tail in ("glob", "rglob", "iterdir"):
+            return posixpath.join(text_of(inner), text_of(first).replace("*", STAR) if first is not None else STAR)
         return None
 
     def _receiver(self, node: ast.Call) -> Value:

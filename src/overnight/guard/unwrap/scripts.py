@@ -10,13 +10,14 @@ import base64
 import binascii
 import re
 
-from overnight.guard.effects import Infra, Kill, Net
+from overnight.guard.effects import Infra, Install, Kill, Net
 from overnight.guard.machine import Run
 from overnight.guard.parser import parse
 from overnight.guard.scanner import SyntaxProblem, ansi_c
 from overnight.guard.text import DECODED, HOLE, LOCAL, NETWORK, STAR, Text, shown
 
 _STRING = r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'"
+_PLAIN = r"\"[^\"]*\"|'[^']*'"
 _LITERAL = re.compile(_STRING, re.DOTALL)
 _RUN = re.compile(
     r"\b(?:system|exec|execSync|execFile|execFileSync|spawn|spawnSync|popen|popen[234]|shell_exec|passthru|proc_open|pcntl_exec"
@@ -47,7 +48,7 @@ _SENDS = re.compile(
     re.IGNORECASE,
 )
 _SOCKET = re.compile(
-    r"fsockopen|TCPSocket|IO::Socket|net\.(?:connect|Socket|createConnection)|socket\.tcp|Socket\.new|use Socket"
+    r"require[\s(]*['\"]socket['\"]|fsockopen|TCPSocket|IO::Socket|net\.(?:connect|Socket|createConnection)|socket\.tcp|Socket\.new|use Socket"
 )
 #: Ruby's and Perl's other backquotes.
 _COMMANDS = re.compile(r"(?:%x|qx)(?:\(([^)]*)\)|\{([^}]*)\}|\[([^\]]*)\]|\|([^|]*)\||/([^/]*)/|!([^!]*)!)")
@@ -56,6 +57,14 @@ _EVAL = re.compile(
 )
 _DECODERS = re.compile(
     r"atob|base64|fromCharCode|from_?hex|unpack|pack\b|decode|unhexlify|rot13|inflate|gunzip|decompress|reverse|chr\("
+)
+#: A program taken from an address: `source("http://...")`, `include(download("http://..."))`.
+_FETCHED = re.compile(
+    r"\b(?:source|include|dofile|loadfile|evalFile|sys\.source|devtools::source_url|source_url|import_url|run)\b[\s(]*(?:\w+\s*\(\s*)?['\"]https?://"
+)
+#: Packages of R from a mirror that is none of CRAN's.
+_MIRROR = re.compile(
+    r"\brepos\s*=\s*(?:c\()?\s*['\"](https?://(?!cran\.|cloud\.r-project|[\w.-]*rstudio\.com|[\w.-]*r-universe)[^'\"]+)"
 )
 _ENV_HOME = re.compile(
     r"\$ENV\{['\"]?HOME['\"]?\}|process\.env\.HOME|#\{ENV\[['\"]HOME['\"]\]\}|#\{Dir\.home\}|\$HOME\b|\$\{HOME\}"
@@ -98,11 +107,31 @@ def folded(source: str, home: str) -> str:
         r"Buffer\.from\(\s*['\"]([\w+/=]+)['\"]\s*,\s*['\"]base64['\"]\s*\)(?:\.toString\([^)]*\))?", decoded, source
     )
     source = re.sub(r"(?:decode_base64|base64_decode|Base64\.decode64)\(\s*['\"]([\w+/=]+)['\"]\s*\)", decoded, source)
+    source = re.sub(r"\bqw\s*(?:\(([^()]*)\)|\[([^\]]*)\]|\{([^}]*)\}|/([^/]*)/)", _listed, source)
+    source = re.sub(rf"\bjoin\s*\(\s*(['\"])([^'\"]*)\1\s*,((?:\s*(?:{_PLAIN})\s*,?)+)\)", _joined_text, source)
     for _ in range(8):
         joined = re.sub(r"(['\"])\s*(?:\.{1,2}|\+)\s*['\"]", "", source)
         if joined == source:
             break
         source = joined
+    return source
+
+
+def _listed(found: re.Match[str]) -> str:
+    words = next(group for group in found.groups() if group is not None).split()
+    return "(" + ", ".join(f'"{word}"' for word in words) + ")"
+
+
+def _joined_text(found: re.Match[str]) -> str:
+    return '"' + found.group(2).join(a or b for a, b in _LITERAL.findall(found.group(3))) + '"'
+
+
+def _named(source: str) -> str:
+    """Lua's names of literals, put in where they are used."""
+    for name, quoted in re.findall(r"(?:\blocal\s+)?\b(\w+)\s*=\s*(\"[^\"]*\"|'[^']*')\s*(?:;|\n|\blocal\b|$)", source)[
+        :8
+    ]:
+        source = re.sub(rf"\b{name}\b(?=\s*(?:\.\.|\)|,))|(?<=\.\.)\s*\b{name}\b", lambda _, text=quoted: text, source)
     return source
 
 
@@ -135,7 +164,7 @@ def source_effects(run: Run, source: Text, language: str) -> None:
 
         typed = language == "node" and run.name in ("tsx", "ts-node", "deno", "bun")
         tree_effects(run, source, "typescript" if typed else language)
-    text = folded(source, run.m.bounds.home)
+    text = folded(_named(source) if language == "lua" else source, run.m.bounds.home)
     texts = literals(text)
     for quoted in re.findall(r"`([^`]*)`", text) + [part for pair in _COMMANDS.findall(text) for part in pair if part]:
         if language in ("ruby", "perl", "php"):
@@ -162,6 +191,10 @@ def source_effects(run: Run, source: Text, language: str) -> None:
         _NETWORK.search(text) or re.search(r"LWP|open-uri|Net::HTTP", text + " ".join(run.argv))
     ):
         run.opaque("tainted", NETWORK)
+    if _FETCHED.search(text):
+        run.opaque("tainted", NETWORK)
+    if language == "r" and (mirror := _MIRROR.search(text)):
+        run.emit(Install(manager="R", kind="url", names=(mirror.group(1)[:80],), words=run.words))
     if _EVAL.search(text):
         _evals(run, text, language)
     hosts = [host.rpartition("@")[2] for host in _NETWORK.findall(text)]

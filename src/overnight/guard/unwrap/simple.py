@@ -53,7 +53,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "rtk": Wrapper(shows=("--help", "--version", "-h", "gain", "discover", "help")),
     "poetry": Wrapper((), 0, ("run",)), "pipenv": Wrapper((), 0, ("run",)), "pdm": Wrapper(("-p",), 0, ("run",)),
     "rye": Wrapper((), 0, ("run",)), "hatch": Wrapper(("-e",), 0, ("run",)), "bundle": Wrapper((), 0, ("exec", "e")),
-    "rbenv": Wrapper((), 0, ("exec",)), "pyenv": Wrapper((), 0, ("exec",)), "asdf": Wrapper((), 0, ("exec",)),
+    "rustup": Wrapper((), 1, ("run",)), "rbenv": Wrapper((), 0, ("exec",)), "pyenv": Wrapper((), 0, ("exec",)), "asdf": Wrapper((), 0, ("exec",)),
     "direnv": Wrapper((), 1, ("exec",)), "mise": Wrapper(("-C", "-j"), 0, ("exec", "x"), code=("-c", "--command")),
     "rtx": Wrapper((), 0, ("exec", "x"), code=("-c",)), "volta": Wrapper(("--node", "--npm"), 0, ("run",)),
     "doppler": Wrapper(("-p", "--project", "-c", "--config", "-t"), 0, ("run",), code=("--command",)),
@@ -95,7 +95,7 @@ def wrapped(run: Run) -> Text | None:
 
 
 _OTHERS = frozenset(
-    {"poetry", "pipenv", "pdm", "rye", "hatch", "bundle", "conda", "mamba", "doppler", "op", "mise", "gdb"}
+    {"poetry", "pipenv", "pdm", "rye", "hatch", "bundle", "conda", "mamba", "doppler", "op", "mise", "gdb", "rustup"}
 )
 
 
