@@ -40,7 +40,8 @@ class Bench:
         claude = f'[agents.claude]\nroute = "gateway"\nupstream = "{upstream}"\n' if upstream else ""
         command = f'[agents.command]\nargv = ["sh", "-c", {json.dumps(argv)}]\n'
         (folder / "config.toml").write_text(f"[work]\ntotal = 4\nper_repo = 4\n{command}{claude}")
-        policy = f'target = "main"\nlanding = "merge"\nagent = "{agent}"\n[checks]\ntest = "true"\n[clarify]\nthreshold = 101\n'
+        bare = "[judges]\nfamilies = 0\n[clarify]\nthreshold = 101\n"
+        policy = f'target = "main"\nlanding = "merge"\nagent = "{agent}"\n[checks]\ntest = "true"\n{bare}'
         (self.repo / "overnight.toml").write_text(policy)
         for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
             subprocess.run([*GIT, *words], cwd=self.repo, check=True)

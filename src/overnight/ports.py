@@ -14,12 +14,15 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from overnight.guard.verdict import Call, Verdict
+from overnight.judge.autonomy import Standing
 from overnight.judge.budget import Sum
+from overnight.judge.risk import Risk
 from overnight.judge.routing import Routing
+from overnight.judge.verdict import Opinion
 from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.money import Budget, Grant
 from overnight.missions.policy import BoxLevel, Check, Policy
-from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
+from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
 
 # -- runs ---------------------------------------------------------------------------------------------------
@@ -184,6 +187,39 @@ class NoPurse:
         return 0
 
 
+class Examined(Struct, frozen=True, kw_only=True):
+    """What is known about a result, kept as evidence."""
+
+    commit: str
+    #: The digest that names the bundle.
+    evidence: str
+    risk: Risk
+    #: Ways in which the proof was bent, for a person.
+    tampering: tuple[str, ...] = ()
+    #: The level of this repo and kind of work.
+    standing: Standing
+    #: Who made the model that did the work; empty when that is unknown.
+    family: str = ""
+
+
+class Examiner(Protocol):
+    """Collects the evidence about a result."""
+
+    async def examine(
+        self, task: Task, ground: Ground, baseline: tuple[CheckResult, ...], attempt: Attempt, spec: str
+    ) -> Examined:
+        """Everything about this attempt's commit in one bundle, kept under its digest. The same again gives the same."""
+        ...
+
+
+class Judges(Protocol):
+    """Models that see the evidence and nothing else."""
+
+    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
+        """One opinion of each judge that the machine has; one that gives no usable answer says why. Never raises for that."""
+        ...
+
+
 class House(Struct, frozen=True):
     """The ports that a task's flow talks through, chosen in `wiring`."""
 
@@ -191,6 +227,8 @@ class House(Struct, frozen=True):
     workshop: Workshop
     checks: Checks
     lander: Lander
+    examiner: Examiner
+    judges: Judges
     #: Which models do what on this machine.
     routing: Routing = Routing()
     purse: Purse = NoPurse()

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from overnight.agents.choose import FAMILIES
 from overnight.agents.choose import choose as choose_agent
 from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
@@ -39,7 +40,10 @@ from overnight.guard.policy import Layers
 from overnight.guard.redact import Redactor, known_secrets
 from overnight.guard.verdict import Call, Decision, Verdict, Weighed
 from overnight.guard.world import Bounds
+from overnight.judge.routing import Kind
+from overnight.judges.panel import Panel
 from overnight.landing.checks import BoxedChecks, CheckSettings
+from overnight.landing.examine import LocalExaminer, Past
 from overnight.landing.git import Git
 from overnight.landing.queue import LocalLander
 from overnight.landing.repository import find_git_dir
@@ -51,8 +55,10 @@ from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Repo, Task
 from overnight.ports import Agent, Box, House
+from overnight.report.record import fates
 from overnight.warden.bill import read_bill
 from overnight.warden.egress import Egress
+from overnight.warden.events import Reached, read_events
 from overnight.warden.hooks import gist
 from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
@@ -85,15 +91,24 @@ def house_for(
     def policy_of(data: bytes, where: str) -> Policy:
         return bound(read_policy(data, where), settings).policy
 
+    def past(repo: str, kind: Kind) -> tuple[Past, ...]:
+        return tuple(Past(fate=fate, commit=commit) for fate, commit in fates(home, repo, kind))
+
+    def network(run: str) -> tuple[str, ...]:
+        return network_of(home, run)
+
+    without = Redactor(known_secrets(environ), settings.redact.patterns)
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
     house = House(
         fleet=LocalFleet(home, WARDEN, environ, watch),
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
+        examiner=LocalExaminer(home, past, network, lambda agent: FAMILIES.get(agent, ""), without, watch),
+        judges=Panel(home, ()),
         routing=settings.routing,
     )
-    return discreet(house, Redactor(known_secrets(environ), settings.redact.patterns))
+    return discreet(house, without)
 
 
 def purse_for(journal: Journal, settings: Settings, environ: Mapping[str, str] = os.environ) -> LedgerPurse:
@@ -117,6 +132,15 @@ def purse_for(journal: Journal, settings: Settings, environ: Mapping[str, str] =
         return read_bill(folder)
 
     return LedgerPurse(journal, settings.budget, paid, bill_of)
+
+
+def network_of(home: Path, run: str) -> tuple[str, ...]:
+    """The hosts that a run's box asked for, each once, with what was said to it."""
+    events = read_events(Path(run_dir(str(home), run)) / "events.ndjson")
+    asked = (
+        f"{each.target} {'allowed' if each.allowed else 'refused'}" for each in events if isinstance(each, Reached)
+    )
+    return tuple(dict.fromkeys(asked))
 
 
 async def door(sock: socket.socket, hosts: tuple[str, ...]) -> Callable[[], Awaitable[None]]:

@@ -24,7 +24,7 @@ from overnight.flows.rehearsal import Act, World
 from overnight.flows.task import WORK, carry_out
 from overnight.report.status import repos, unended
 
-POLICY = 'target = "main"\nlanding = "merge"\nagent = "command"\n[checks]\ntest = "true"\n[clarify]\nthreshold = 101\n'
+POLICY = 'target = "main"\nlanding = "merge"\nagent = "command"\n[checks]\ntest = "true"\n[judges]\nfamilies = 0\n[clarify]\nthreshold = 101\n'
 
 
 def git(folder: Path, *words: str) -> str:

@@ -116,7 +116,7 @@ def test_in_the_foreground_piped_it_logs_changes(working: Desktop) -> None:
     words = [re.sub(r"^\d\d:\d\d:\d\d ", "", line).split(" ")[:3] for line in (*lines, *rest.splitlines())]
     assert words[0] == ["daemon.up\n"]
     phases = [each[2].strip() for each in words if each[:2] == [task, "task.phase"]]
-    assert phases == ["preparing", "running", "checking", "landing"]
+    assert phases == ["preparing", "running", "checking", "judging", "landing"]
     assert "\x1b" not in "".join(lines) + rest
 
 

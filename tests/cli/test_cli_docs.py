@@ -78,7 +78,9 @@ def test_the_readmes_first_use_works(desktop: Desktop) -> None:
                 tasks.append(done.stdout.strip())
             if words[1] == "init":
                 policy = (path / "overnight.toml").read_text()
-                (path / "overnight.toml").write_text(policy.replace('agent = "claude"', 'agent = "command"'))
+                (path / "overnight.toml").write_text(
+                    policy.replace('agent = "claude"', 'agent = "command"').replace("families = 2", "families = 0")
+                )
         for task in tasks:
             desktop.process("log", task, "--follow")
     finally:

@@ -39,6 +39,8 @@ test = "if [ -f leak.txt ]; then cat leak.txt; ls; git log -1 --format=%B; test 
 attempts = 2
 [box]
 minimum = "none"
+[judges]
+families = 0
 [clarify]
 threshold = 101
 """

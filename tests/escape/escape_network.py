@@ -10,9 +10,9 @@ _TUNNEL = """
 def tunnel(host, address="127.0.0.1", first=b""):
     port = scene.sockets["tcp"]
     with contextlib.suppress(OSError):
-        with socket.create_connection((address, port), 5) as direct:
+        with socket.create_connection((address, port), 30) as direct:
             direct.sendall(token.encode())
-    with socket.create_connection(("127.0.0.1", scene.proxy), 5) as proxy:
+    with socket.create_connection(("127.0.0.1", scene.proxy), 30) as proxy:
         proxy.sendall(f"CONNECT {host}:{port} HTTP/1.1\\r\\nHost: {host}:{port}\\r\\n\\r\\n".encode())
         if b" 200 " in proxy.recv(4096):
             proxy.sendall(first + token.encode())

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from overnight.judge.autonomy import (
     LEVELS,
     AskPerson,
+    Blocked,
     Disagree,
-    Earned,
     Fate,
     Land,
-    Level,
     Repair,
     Standing,
     course,
@@ -21,6 +20,7 @@ from overnight.judge.autonomy import (
 )
 from overnight.judge.risk import Band, Risk
 from overnight.judge.verdict import Failed, Open, Passed, Split
+from overnight.missions.judging import Earned, Level
 
 EARN = Earned(earn=True, landed=2)
 L = Fate.LANDED
@@ -59,25 +59,28 @@ def test_the_policy_is_the_ceiling(fates: list[Fate], level: Level, earn: bool, 
 
 
 LOW = Risk(score=5, band=Band.LOW)
-HIGH = Risk(score=5, band=Band.HIGH, blocks=("overnight.toml is the policy itself",))
+HIGH = Risk(score=80, band=Band.HIGH)
+BENT = Risk(score=5, band=Band.HIGH, blocks=("tests/test_a.py:3: an assertion is gone",))
 MEDIUM = Risk(score=40, band=Band.MEDIUM)
 FREE, ASSIST = Standing(level=Level.L3, why=""), Standing(level=Level.L2, why="it has to be earned")
 YES = Passed(confidence=0.9)
 
 
 @pytest.mark.parametrize(
-    ("tally", "risk", "stand", "kind"),
+    ("tally", "risk", "stand", "mends", "kind"),
     [
-        (YES, LOW, FREE, Land),
-        (YES, LOW, ASSIST, AskPerson),
-        (YES, MEDIUM, FREE, AskPerson),
-        (YES, HIGH, FREE, AskPerson),
-        (Open(why="x"), LOW, FREE, AskPerson),
-        (Split(why="x"), LOW, FREE, Disagree),
-        (Failed(issues=("x",)), LOW, FREE, Repair),
-        (Failed(issues=()), HIGH, FREE, Repair),
+        (YES, LOW, FREE, True, Land),
+        (YES, LOW, ASSIST, True, AskPerson),
+        (YES, MEDIUM, FREE, True, AskPerson),
+        (YES, HIGH, FREE, True, Blocked),
+        (YES, BENT, FREE, True, Repair),
+        (YES, BENT, FREE, False, Blocked),
+        (Open(why="x"), LOW, FREE, True, AskPerson),
+        (Split(why="x"), LOW, FREE, True, Disagree),
+        (Failed(issues=("x",)), LOW, FREE, False, Repair),
+        (Failed(issues=()), HIGH, FREE, True, Repair),
     ],
 )
-def test_what_happens_with_a_result(tally: object, risk: Risk, stand: Standing, kind: type) -> None:
+def test_what_happens_with_a_result(tally: object, risk: Risk, stand: Standing, mends: bool, kind: type) -> None:
     """Only a pass of low risk at L3 lands by itself."""
-    assert isinstance(course(tally, risk, stand), kind)  # type: ignore[arg-type]
+    assert isinstance(course(tally, risk, stand, mends=mends), kind)  # type: ignore[arg-type]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from overnight.judge.change import Change, Sort, gone_lines, new_lines, sort_of
-from overnight.judge.risk import Band, Facts, Risky, Weights, assess
+from overnight.judge.risk import Band, Facts, assess, with_doubts
+from overnight.missions.judging import RiskWeights, Risky
 
 SMALL = Change(path="src/app.py", before="a = 1\n", after="a = 2\n", added=1, removed=1)
 TEST = Change(path="tests/test_app.py", before="", after="assert 1\n", added=1)
@@ -71,7 +72,6 @@ FACTORS: list[tuple[Facts, str]] = [
     (Facts(changes=tuple(Change(path=f"o/{n}.txt") for n in range(9)), named=("src/app.py",)), "scope"),
     (Facts(suspicious=("fewer assertions in tests/a.py",)), "tamper"),
     (Facts(flaky=("test",)), "flaky"),
-    (Facts(confidence=0.7), "doubts"),
     (Facts(injections=("README.md",)), "injection"),
     (Facts(denials=2), "denials"),
     (Facts(trust=0.0), "author"),
@@ -86,13 +86,13 @@ def test_every_factor_counts_and_says_why(facts: Facts, factor: str) -> None:
     found = next(each for each in risk.factors if each.name == factor)
     assert found.points > 0
     assert found.why
-    without = assess(facts, Risky(weights=Weights(**{factor: 0})))
+    without = assess(facts, Risky(weights=RiskWeights(**{factor: 0})))
     assert factor not in {each.name for each in without.factors}
 
 
 def test_every_weight_is_some_factors() -> None:
     """No weight is without use, and none is missing."""
-    assert {factor for _, factor in FACTORS} == set(Weights.__struct_fields__)
+    assert {factor for _, factor in FACTORS} == set(RiskWeights.__struct_fields__) - {"doubts"}
 
 
 def test_a_small_tested_change_is_low() -> None:
@@ -108,12 +108,11 @@ def test_a_small_tested_change_is_low() -> None:
         Facts(changes=(Change(path="overnight.toml", added=1),)),
         Facts(failing=("test",)),
         Facts(tampered=("tests/test_a.py was deleted",)),
-        Facts(against=("gemini",)),
     ],
 )
 def test_a_hard_block_cannot_be_outweighed(facts: Facts) -> None:
     """Also with every weight at zero and the bands wide open it is high, and says why."""
-    weightless = Weights(**dict.fromkeys(Weights.__struct_fields__, 0))
+    weightless = RiskWeights(**dict.fromkeys(RiskWeights.__struct_fields__, 0))
     risk = assess(facts, Risky(asks_from=100, blocks_from=100, weights=weightless))
     assert (risk.score, risk.band, len(risk.blocks)) == (0, Band.HIGH, 1)
 
@@ -133,7 +132,6 @@ FACTS = st.builds(
     named=st.sampled_from([(), ("src",)]),
     flaky=st.sampled_from([(), ("a",)]),
     suspicious=st.sampled_from([(), ("x",)]),
-    confidence=st.none() | st.floats(0, 1),
     denials=st.integers(0, 9),
     trust=st.floats(0, 1),
     landed=st.integers(0, 9),
@@ -161,8 +159,16 @@ def test_more_of_anything_bad_never_lowers_the_score(facts: Facts, more: int) ->
         replace(facts, suspicious=(*facts.suspicious, "y")),
         replace(facts, injections=("z",)),
         replace(facts, sensitive=("**",)),
-        replace(facts, confidence=None if facts.confidence is None else facts.confidence / (1 + more)),
         replace(facts, changes=tuple(replace(c, added=c.added + more, removed=c.removed + more) for c in facts.changes)),
         replace(facts, changes=(*facts.changes, Change(path="x.lock.d/poetry.lock", added=0, removed=more))),
     ]  # fmt: skip
     assert all(assess(each).score >= base for each in worse)
+
+
+@given(FACTS, st.floats(0, 1), st.floats(0, 1))
+def test_doubts_of_judges_add_to_it(facts: Facts, one: float, other: float) -> None:
+    """The less sure the judges are, the higher the risk; without judges, or where they are sure, it stays."""
+    risk = assess(facts)
+    low, high = (with_doubts(risk, sure, Risky()).score for sure in sorted((one, other), reverse=True))
+    assert risk.score <= low <= high <= 100
+    assert with_doubts(risk, None, Risky()) == with_doubts(risk, 1.0, Risky()) == risk

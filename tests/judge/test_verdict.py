@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from overnight.judge.verdict import Failed, Open, Opinion, Passed, Quorum, Said, Split, Word, schema, tally, understand
+from overnight.judge.verdict import Failed, Open, Opinion, Passed, Said, Split, Word, schema, tally, understand
+from overnight.missions.judging import Quorum
 
 GOOD = Said(verdict=Word.PASS, confidence=0.9, blocking=(), other=(), gaps=(), injection=False)
 BAD = replace(GOOD, verdict=Word.FAIL, blocking=("the total is wrong",))

@@ -57,6 +57,8 @@ agent = "command"
 test = "test -s seed.txt"
 [box]
 minimum = "none"
+[judges]
+families = 0
 [clarify]
 threshold = 101
 """

@@ -33,6 +33,8 @@ agent = "claude"
 forbidden = [".github/**"]
 [checks]
 test = "test -s seed.txt"
+[judges]
+families = 0
 [limits]
 attempts = 1
 """

@@ -26,6 +26,8 @@ _MAKERS: dict[str, Callable[[AgentSettings, Mapping[str, str]], Agent]] = {
     ClaudeAgent.name: lambda settings, environ: ClaudeAgent(settings.claude, environ),
     CommandAgent.name: lambda settings, _: CommandAgent(settings.command),
 }
+#: Who makes the model of an agent, where that is sure; the judges of its work are others.
+FAMILIES = {ClaudeAgent.name: "anthropic"}
 #: The names that a policy may use.
 AGENTS = tuple(_MAKERS)
 

@@ -52,6 +52,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "show": Entry("overnight.cli.show:show", "The story of one task, with its evidence."),
         "log": Entry("overnight.cli.log:log", "What a task's run did, line by line."),
         "diff": Entry("overnight.cli.diff:diff", "What a task changed."),
+        "evidence": Entry("overnight.cli.evidence:evidence", "What is known about a result, as judges see it."),
+        "risk": Entry("overnight.cli.evidence:risk", "Every point of a result's risk."),
         "routes": Entry("overnight.cli.routes:routes", "Which model did what, how well and for how much."),
         "budget": Entry("overnight.cli.budget:budget", "What may be spent and what was; sets limits."),
     },
@@ -62,6 +64,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "cancel": Entry("overnight.cli.steer:cancel", "End a task for good; its work is kept on a ref."),
         "retry": Entry("overnight.cli.steer:retry", "Begin a task anew that ended without landing."),
         "answer": Entry("overnight.cli.steer:answer", "Answer a task that asks."),
+        "approve": Entry("overnight.cli.decide:approve", "Let a result land that waits for your word."),
+        "reject": Entry("overnight.cli.decide:reject", "Say no to a result that waits for your word."),
     },
     "Keep": {
         "repo": Entry("overnight.cli.repo:repo", "Register, list and remove repositories."),

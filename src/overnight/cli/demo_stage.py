@@ -43,6 +43,9 @@ agent   = "claude"
 [checks]
 test = { run = "python3 -m unittest -q", limit = "2m" }
 
+[judges]
+families = 0
+
 [limits]
 attempts = 2
 wall     = "10m"

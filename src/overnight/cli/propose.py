@@ -175,6 +175,14 @@ def render(proposal: Proposal) -> str:
     if not proposal.checks:
         lines += ['# test = { run = "make test", limit = "10m" }']
     lines += ["", *_noted(proposal.notes)]
+    if merge:
+        lines += [
+            "",
+            "# Families of models that must pass a change before it merges by itself. On a machine without judges each",
+            "# change waits for your `overnight approve`; 0 leaves it to checks and risk.",
+            "[judges]",
+            "families = 2",
+        ]
     lines += [
         "",
         "[limits]",

@@ -19,10 +19,16 @@ from overnight.cli.status import Seen
 from overnight.doctor.findings import Diagnosis, Sighting
 from overnight.guard.judgement import Finding
 from overnight.guard.verdict import Verdict
+from overnight.judge.autonomy import Standing
+from overnight.judge.evidence import Audited, CheckFact, Evidence, FileFact
+from overnight.judge.risk import Factor, Risk
 from overnight.judge.routing import Line, Route
+from overnight.judge.tamper.findings import Tampering
+from overnight.judge.verdict import Opinion, Said
 from overnight.missions.clarify import Clarity, Question, Signal
 from overnight.missions.run import Result, RunOutcome, Usage
 from overnight.missions.task import Ending, Repo, Task
+from overnight.ports import Examined
 from overnight.report.views import (
     Action,
     CheckView,
@@ -42,7 +48,8 @@ from overnight.report.views import (
 #: Everything that `--json` prints, outermost first.
 PRINTED: tuple[type[Struct], ...] = (
     Seen, StatusView, DaemonView, PauseView, RepoView, TaskRow, HoldView, Action, Ending,
-    TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, LandingView, Moment,
+    TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, Examined, Risk, Factor, Standing,
+    Opinion, Said, LandingView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited,
     Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
 )  # fmt: skip
 _HEAD = """# Command line

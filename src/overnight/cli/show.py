@@ -13,10 +13,13 @@ from overnight.cli.bill import bill_lines, cost_of
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.status import ASKS, BAD, BUSY, GOOD, doing, state_style, waits
 from overnight.cli.words import clock, commit, count, listed, since
+from overnight.judge.risk import Band
+from overnight.judge.verdict import Opinion, Word
 from overnight.missions.context import ContextUse
 from overnight.missions.question import Question
 from overnight.missions.run import End
 from overnight.missions.units import show_duration
+from overnight.ports import Examined
 from overnight.report.story import story
 from overnight.report.views import CheckView, Moment, RunView, State, TaskStory
 
@@ -181,6 +184,11 @@ class _Timeline:
             case "recheck" if run is not None and run.rechecks:
                 self._at(moment, f"checks on the merge {commit(run.rechecks[0].commit)}:")
                 self._checks(run.rechecks)
+            case "examine" if run is not None and run.examined is not None:
+                self._examined(moment, run.examined)
+            case "judge" if run is not None:
+                for opinion in run.opinions:
+                    self._judged(moment, opinion)
             case "stage" | "land" | "branch":
                 self._landed(moment)
             case _:
@@ -214,6 +222,24 @@ class _Timeline:
             self._more(("refused ", BAD), refused)
         if result.rescue:
             self._more(f"uncommitted work is kept on {result.rescue}")
+
+    def _examined(self, moment: Moment, examined: Examined) -> None:
+        risk = examined.risk
+        style = GOOD if risk.band is Band.LOW else BAD if risk.band is Band.HIGH else "yellow"
+        heaviest = "; ".join(each.why for each in risk.factors[:2])
+        self._at(moment, "risk ", (f"{risk.score} ({risk.band})", style), f": {heaviest}" if heaviest else "")
+        for finding in examined.tampering:
+            self._more(("the proof: ", BAD), finding)
+
+    def _judged(self, moment: Moment, opinion: Opinion) -> None:
+        said = opinion.said
+        if said is None:
+            self._at(moment, f"judge {opinion.judge} ", ("gave no verdict", "yellow"), f": {opinion.why}")
+            return
+        style = {Word.PASS: GOOD, Word.FAIL: BAD}.get(said.verdict, "yellow")
+        self._at(moment, f"judge {opinion.judge} ", (said.verdict, style), f", {said.confidence:.0%} sure")
+        for issue in (*said.blocking, *(f"not shown: {gap}" for gap in said.gaps)):
+            self._more(issue)
 
     def _checks(self, checks: Iterable[CheckView]) -> None:
         for check in checks:

@@ -11,6 +11,7 @@ POLICY_FILE = "overnight.toml"
 #: Keys at the top of `overnight.toml` and of `config.toml`.
 POLICY_KEYS = frozenset({
     "target", "landing", "agent", "model", "tier", "paths", "checks", "limits", "box", "clarify", "guard",
+    "judges", "risk", "autonomy",
 })  # fmt: skip
 SETTINGS_KEYS = frozenset({
     "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",

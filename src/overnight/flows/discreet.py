@@ -12,6 +12,7 @@ import msgspec
 
 from overnight.errors import GitFailed
 from overnight.guard.scrub import scrubbed
+from overnight.judge.verdict import Opinion
 from overnight.missions.hold import Held
 from overnight.missions.policy import Check
 from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
@@ -19,9 +20,11 @@ from overnight.missions.task import Task
 from overnight.ports import (
     Checks,
     Conflict,
+    Examined,
     Fleet,
     Ground,
     House,
+    Judges,
     Landed,
     Lander,
     Moved,
@@ -38,6 +41,7 @@ def discreet(house: House, without: Without) -> House:
     return msgspec.structs.replace(
         house, fleet=_Fleet(house.fleet, without), workshop=_Workshop(house.workshop, without),
         checks=_Checks(house.checks, without), lander=_Lander(house.lander, without),
+        judges=_Judges(house.judges, without),
     )  # fmt: skip
 
 
@@ -108,3 +112,12 @@ class _Lander:
     async def branch(self, task: Task, commit: str) -> Landed:
         with _careful(self._without):
             return scrubbed(await self._inner.branch(task, commit), self._without)
+
+
+class _Judges:
+    def __init__(self, inner: Judges, without: Without) -> None:
+        self._inner, self._without = inner, without
+
+    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
+        with _careful(self._without):
+            return scrubbed(await self._inner.judge(task, examined, run), self._without)

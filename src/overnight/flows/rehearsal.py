@@ -11,14 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
+from overnight.judge.autonomy import Standing
 from overnight.judge.budget import Sum
+from overnight.judge.risk import Band, Risk
+from overnight.judge.verdict import Opinion, Said
 from overnight.missions.clarify import Clarify
 from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.judging import Quorum
 from overnight.missions.money import Allowance, Budget, Grant
 from overnight.missions.policy import Check, LandingMode, Policy
-from overnight.missions.run import CheckResult, End, FailureClass, Result, RunOutcome, RunSpec
+from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
-from overnight.ports import Conflict, Ground, House, Landed, Moved, Purse, Staged
+from overnight.ports import Conflict, Examined, Ground, House, Landed, Moved, Purse, Staged
 
 
 class Act(StrEnum):
@@ -36,7 +40,12 @@ class Act(StrEnum):
 
 
 #: It asks nothing: what a rehearsed task is called matters to nobody.
-POLICY = Policy(landing=LandingMode.MERGE, checks={"test": Check(run="true")}, clarify=Clarify(threshold=101))
+POLICY = Policy(
+    landing=LandingMode.MERGE,
+    checks={"test": Check(run="true")},
+    clarify=Clarify(threshold=101),
+    judges=Quorum(families=0),
+)
 
 
 def _nothing(_what: str) -> None:
@@ -59,6 +68,10 @@ class World:
         #: What each run was told.
         self.specs: dict[str, RunSpec] = {}
         self.running: dict[str, asyncio.Event] = {}
+        #: What judges say of a commit, by family of models; every family that is named here has a judge.
+        self.verdicts: dict[str, Callable[[str], Said | None]] = {}
+        #: The risk of every result.
+        self.risk = Risk(score=0, band=Band.LOW)
         self.worktrees: set[str] = set()
         self.commits: dict[str, Act] = {"base": Act.GOOD}
         #: Called between the two halves of everything that touches the world; may raise, as a kill would.
@@ -66,7 +79,15 @@ class World:
 
     def house(self) -> House:
         """Fresh ports on this world, as a new process would have them."""
-        return House(_Fleet(self), _Workshop(self), _Checks(self), _Lander(self), purse=self.purse)
+        return House(
+            _Fleet(self),
+            _Workshop(self),
+            _Checks(self),
+            _Lander(self),
+            _Examiner(self),
+            _Judges(self),
+            purse=self.purse,
+        )
 
     def act(self, run: str) -> Act:
         """What this run does."""
@@ -214,3 +235,32 @@ class _Lander:
             world.landed[task.id] += 1
         world.during(f"branch {task.id}")
         return Landed(commit=commit, branch=f"overnight/{task.id}")
+
+
+class _Examiner:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def examine(
+        self, task: Task, ground: Ground, baseline: tuple[CheckResult, ...], attempt: Attempt, spec: str
+    ) -> Examined:
+        commit = attempt.result.commit
+        self._world.during(f"examine {commit}")
+        standing = Standing(level=ground.policy.autonomy.level, why="the policy gives it")
+        return Examined(commit=commit, evidence=f"evidence {commit}", risk=self._world.risk, standing=standing)
+
+
+class _Judges:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
+        self._world.during(f"judge {examined.commit}")
+        await asyncio.sleep(0)
+        return tuple(
+            Opinion(
+                judge=family, family=family, model="m", commit=examined.commit, evidence=examined.evidence,
+                said=say(examined.commit), why="it gave no answer",
+            )
+            for family, say in self._world.verdicts.items()
+        )  # fmt: skip

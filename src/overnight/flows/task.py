@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from itertools import count
 
+from msgspec.structs import replace
+
 from overnight.durable.flow import Cancelled, Finish, Story
+from overnight.flows.judging import Approved, Redo, Rejected, judged
 from overnight.flows.landing import Broke, land
 from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide
 from overnight.judge.routing import Asked, Route, route
 from overnight.missions.brief import notes_of, write_core, write_prompt
-from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions
+from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions, write_spec
 from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.money import Allowance
@@ -56,14 +59,30 @@ async def _work(t: Story, house: House, task: Task) -> Ending:
             case GiveUp(why):
                 return await _failed(t, house, task, attempt, why)
             case Proved():
-                match await land(t, house, task, ground, baseline, attempt):
-                    case Landed() as landed:
-                        return await _landed(t, house, task, attempt, landed)
-                    case Broke(checks, names):
-                        work.broke_on_target(attempt, checks, names)
-                    case Conflict() as conflict:
-                        await work.conflicts(n, conflict)
+                if (ending := await _proved(t, house, work, attempt)) is not None:
+                    return ending
     raise AssertionError("count() does not end")
+
+
+async def _proved(t: Story, house: House, work: _Attempts, attempt: Attempt) -> Ending | None:
+    """Judge it, then land it; None when another run is needed, which knows why."""
+    task, ground = work.task, work.ground
+    spec = write_spec(task.text, task.acceptance, work.clarified)
+    match await judged(t, house, task, ground, work.baseline, attempt, spec, mends=work.mends):
+        case Rejected(why):
+            return await _ended(t, house, task, attempt, Phase.REJECTED, why)
+        case Redo(issues):
+            return await work.faulted(attempt, issues)
+        case Approved():
+            pass
+    match await land(t, house, task, ground, work.baseline, attempt):
+        case Landed() as landed:
+            return await _landed(t, house, task, attempt, landed)
+        case Broke(checks, names):
+            return await work.broke_on_target(attempt, checks, names)
+        case Conflict() as conflict:
+            await work.conflicts(attempt.n, conflict)
+    return None
 
 
 async def _clarified(t: Story, task: Task, policy: Clarify) -> tuple[Answered, ...]:
@@ -174,10 +193,30 @@ class _Attempts:
             guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance,
         )  # fmt: skip
 
-    def broke_on_target(self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]) -> None:
+    async def broke_on_target(
+        self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]
+    ) -> Ending | None:
         """It merged cleanly and fails there: the next run sees the target and mends it. Costs this attempt."""
-        self.done[-1] = Attempt(n=attempt.n, outcome=attempt.outcome, result=attempt.result, checks=checks, broke=names)
-        self.why = f"merged onto the moved `{self.ground.policy.target}` it fails: {', '.join(names)}"
+        why = f"merged onto the moved `{self.ground.policy.target}` it fails: {', '.join(names)}"
+        return await self._spend(replace(attempt, checks=checks, broke=names), why)
+
+    @property
+    def mends(self) -> bool:
+        """Whether another run is left when the last one turns out to be not good enough."""
+        return 1 + self._spent() < self.limit
+
+    def _spent(self) -> int:
+        return sum(1 for each in self.done if costs(each, self.ground.base, self.ground.policy))
+
+    async def faulted(self, attempt: Attempt, issues: tuple[str, ...]) -> Ending | None:
+        """Its checks pass and it was found wanting: the next run is told why. Costs this attempt."""
+        return await self._spend(replace(attempt, issues=issues), f"not good enough: {'; '.join(issues)}")
+
+    async def _spend(self, attempt: Attempt, why: str) -> Ending | None:
+        self.done[-1], self.why = attempt, why
+        if (spent := self._spent()) < self.limit:
+            return None
+        return await _failed(self.t, self.house, self.task, attempt, f"{why} (after {spent} attempts)")
 
     async def conflicts(self, n: int, conflict: Conflict) -> None:
         """The first conflict gets a run of its own; a second one waits for a person."""
@@ -197,7 +236,11 @@ async def _landed(t: Story, house: House, task: Task, attempt: Attempt, landed: 
 
 
 async def _failed(t: Story, house: House, task: Task, attempt: Attempt, why: str) -> Ending:
+    return await _ended(t, house, task, attempt, Phase.FAILED, why)
+
+
+async def _ended(t: Story, house: House, task: Task, attempt: Attempt, phase: Phase, why: str) -> Ending:
     t.settled()
     rescue = await t.step("tidy", house.workshop.tidy, task)
     kept = attempt.result.ref if attempt.result.changed else rescue
-    return Ending(phase=Phase.FAILED, why=why, commit=attempt.result.commit, rescue=kept)
+    return Ending(phase=phase, why=why, commit=attempt.result.commit, rescue=kept)

@@ -71,6 +71,7 @@ def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
         for path in planted(attempt.result.changed, policy)
     ]
     found += [f"check {name!r} fails and passed on the base" for name in attempt.broke]
+    found += [f"the judges: {issue}" for issue in attempt.issues]
     if attempt.checks and not any(check.passed for check in attempt.checks):
         found.append("not one check passes, so nothing proves the change")
     return tuple(found)

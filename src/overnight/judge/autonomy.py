@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from overnight.judge.risk import Band, Risk
 from overnight.judge.verdict import Failed, Open, Passed, Split, Tally
-
-
-class Level(StrEnum):
-    """From the least to the most."""
-
-    #: Reports; nothing lands, whatever was proved.
-    L1 = "L1"
-    #: Works; a person lands.
-    L2 = "L2"
-    #: Lands by itself what is proved and of low risk.
-    L3 = "L3"
-
+from overnight.missions.judging import Earned, Level
 
 LEVELS = tuple(Level)
 
@@ -38,17 +26,6 @@ class Fate(StrEnum):
     REVERTED = "reverted"
     #: It broke a bound: an injection that took, a change to its own policy, a bent proof.
     SECURITY = "security"
-
-
-class Earned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a level is earned and lost, for each repo and kind of work."""
-
-    #: The most that may be reached, however good the record is.
-    level: Level = Level.L3
-    #: `false`: the level above counts from the first change on. `true`: it begins at L2 and has to be earned.
-    earn: bool = False
-    #: Changes in a row that landed as they were before the next level.
-    landed: Annotated[int, Meta(ge=1, le=1000)] = 5
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -91,6 +68,12 @@ class AskPerson(Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Blocked(Struct, frozen=True, kw_only=True):
+    """No number and no judge outweighs this; a person may, who is told what it is and says so in as many words."""
+
+    why: str
+
+
 class Disagree(Struct, frozen=True, kw_only=True):
     """The judges contradict each other; a person decides."""
 
@@ -98,16 +81,21 @@ class Disagree(Struct, frozen=True, kw_only=True):
 
 
 class Repair(Struct, frozen=True, kw_only=True):
-    """Another run mends what the judges found."""
+    """Another run mends what was found."""
 
     why: str
 
 
-Course = Land | AskPerson | Disagree | Repair
+Course = Land | AskPerson | Blocked | Disagree | Repair
 
 
-def course(tally: Tally, risk: Risk, stand: Standing) -> Course:
-    """What happens with a result whose checks passed. Blocks and judges go before the level."""
+def course(tally: Tally, risk: Risk, stand: Standing, *, mends: bool) -> Course:
+    """What happens with a result whose checks passed. Blocks go before judges, and judges before the level.
+
+    mends: another run is left that could mend what blocks it.
+    """
+    if risk.blocks:
+        return Repair(why="; ".join(risk.blocks)) if mends else Blocked(why="; ".join(risk.blocks))
     match tally:
         case Failed(issues=issues):
             return Repair(why="; ".join(issues) or "the judges fail it")
@@ -117,11 +105,14 @@ def course(tally: Tally, risk: Risk, stand: Standing) -> Course:
             return AskPerson(why=why)
         case Passed():
             pass
-    if risk.blocks:
-        return AskPerson(why="; ".join(risk.blocks))
-    if risk.band is not Band.LOW:
-        heaviest = ", ".join(each.why for each in risk.factors[:3])
-        return AskPerson(why=f"risk {risk.score} of 100 ({risk.band}): {heaviest}")
+    heaviest = ", ".join(each.why for each in risk.factors[:3])
+    match risk.band:
+        case Band.HIGH:
+            return Blocked(why=f"risk {risk.score} of 100: {heaviest}")
+        case Band.MEDIUM:
+            return AskPerson(why=f"risk {risk.score} of 100: {heaviest}")
+        case Band.LOW:
+            pass
     if stand.level is not Level.L3:
         return AskPerson(why=f"level {stand.level}: {stand.why}")
     return Land()

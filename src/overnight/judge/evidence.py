@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from overnight.judge.change import Change, Sort, sort_of
 from overnight.judge.risk import Risk
-from overnight.judge.tamper.findings import Finding
+from overnight.judge.tamper.findings import Tampering
 from overnight.missions.codec import encode
 from overnight.missions.run import CheckResult
 
@@ -74,7 +74,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     #: Bytes of it that are not shown.
     patch_left_out: int
     checks: tuple[CheckFact, ...]
-    tampering: tuple[Finding, ...]
+    tampering: tuple[Tampering, ...]
     risk: Risk
     audited: Audited
     runs: int

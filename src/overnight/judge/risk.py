@@ -6,73 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from overnight.judge.change import Change, Sort, gone_lines, new_lines, of_sort, sorts_of
 from overnight.missions.globs import matching
-
-Points = Annotated[int, Meta(ge=0, le=100)]
-
-
-class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The most that each factor can add on its own, in points. 0 leaves a factor out."""
-
-    #: Lines changed; all of it from 1,000 lines on.
-    lines: Points = 15
-    #: Files changed; all of it from 30 files on.
-    files: Points = 10
-    #: Changed paths that the policy calls sensitive.
-    sensitive: Points = 40
-    #: Workflows of the CI.
-    workflows: Points = 45
-    #: Settings of test runners, linters and builds.
-    checks: Points = 25
-    #: Settings of agents and editors.
-    agents: Points = 45
-    #: Dependencies and lock files.
-    dependencies: Points = 25
-    #: Code about authentication, secrets and cryptography.
-    security: Points = 30
-    #: Migrations of data.
-    migrations: Points = 35
-    #: Public functions, classes and types that went or changed.
-    interfaces: Points = 15
-    #: New code that talks to the network or starts programs.
-    network: Points = 15
-    #: Lines taken away; all of it from 500 lines more than came on.
-    deletions: Points = 15
-    #: Code without a test beside it.
-    untested: Points = 15
-    #: Tests changed without any code.
-    tests_only: Points = 5
-    #: Paths beyond those that the task names.
-    scope: Points = 10
-    #: Findings that tests or checks were weakened.
-    tamper: Points = 60
-    #: Checks that passed only at a second try.
-    flaky: Points = 20
-    #: Judges that pass with doubts.
-    doubts: Points = 30
-    #: Attempts to talk the agent or a judge over, seen in files or outputs.
-    injection: Points = 50
-    #: Tool calls that the guard refused.
-    denials: Points = 15
-    #: An author who is not trusted yet.
-    author: Points = 30
-    #: What became of changes like this before: reverted, or mended by a person.
-    record: Points = 20
-
-
-class Risky(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From which risk on a person is asked, and from which on nothing lands."""
-
-    #: From this risk (0-100) on a person is asked.
-    asks_from: Points = 30
-    #: From this risk on it is blocked: a person may look, and begin another run.
-    blocks_from: Points = 75
-    weights: Weights = Weights()
+from overnight.missions.judging import Risky
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -91,10 +31,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     #: Findings of tampering: those that block, and those that raise the risk.
     tampered: tuple[str, ...] = ()
     suspicious: tuple[str, ...] = ()
-    #: Judges that said FAIL.
-    against: tuple[str, ...] = ()
-    #: The least confidence of the judges that passed it, 0 to 1; None where there was none.
-    confidence: float | None = None
     #: What was seen of attempts to talk anybody over.
     injections: tuple[str, ...] = ()
     #: Tool calls that the guard refused.
@@ -109,7 +45,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 class Factor(Struct, frozen=True, kw_only=True):
     """One reason for risk."""
 
-    #: A field of `Weights`.
+    #: A field of `RiskWeights`.
     name: str
     #: What it adds to the sum, in points, after what weighs more; the factors add up to the risk.
     points: float
@@ -154,11 +90,23 @@ def assess(facts: Facts, policy: Risky | None = None) -> Risk:
         if weight > 0:
             factors.append(Factor(name=each.name, points=round(safe * weight, 1), why=each.why))
             safe *= 1 - weight / 100
-    score = round(100 * (1 - safe))
-    blocks = tuple(_blocks(facts))
+    return _banded(round(100 * (1 - safe)), tuple(factors), tuple(_blocks(facts)), policy)
+
+
+def with_doubts(risk: Risk, confidence: float | None, policy: Risky) -> Risk:
+    """The same with what the judges' confidence adds. confidence: the least of those that passed it; None without judges."""
+    weight = 0.0 if confidence is None else policy.weights.doubts * min(1.0, 2 * (1 - min(1.0, max(0.0, confidence))))
+    if not weight or confidence is None:
+        return risk
+    points = round((100 - risk.score) * weight / 100, 1)
+    factor = Factor(name="doubts", points=points, why=f"the judges are {confidence:.0%} sure at least")
+    return _banded(round(risk.score + points), (*risk.factors, factor), risk.blocks, policy)
+
+
+def _banded(score: int, factors: tuple[Factor, ...], blocks: tuple[str, ...], policy: Risky) -> Risk:
     high = blocks or score >= policy.blocks_from
     band = Band.HIGH if high else Band.MEDIUM if score >= policy.asks_from else Band.LOW
-    return Risk(score=score, band=band, factors=tuple(factors), blocks=blocks)
+    return Risk(score=score, band=band, factors=factors, blocks=blocks)
 
 
 def _blocks(facts: Facts) -> Iterator[str]:
@@ -167,7 +115,6 @@ def _blocks(facts: Facts) -> Iterator[str]:
     yield from (f"{change.path} is the policy itself" for change in of_sort(facts.changes, Sort.POLICY))
     yield from (f"check {name!r} fails and passed on the base" for name in facts.failing)
     yield from facts.tampered
-    yield from (f"{name} says FAIL" for name in facts.against)
 
 
 def _found(facts: Facts) -> Iterator[_Found]:
@@ -219,9 +166,6 @@ def _proof(facts: Facts) -> Iterator[_Found]:
         yield _Found("tamper", _some(facts.suspicious), _listed(facts.suspicious))
     if facts.flaky:
         yield _Found("flaky", _some(facts.flaky), f"passed only at a second try: {_listed(facts.flaky)}")
-    if facts.confidence is not None:
-        doubt = 1 - min(1.0, max(0.0, facts.confidence))
-        yield _Found("doubts", min(1.0, 2 * doubt), f"the judges are {facts.confidence:.0%} sure at least")
 
 
 def _history(facts: Facts) -> Iterator[_Found]:

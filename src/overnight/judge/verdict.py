@@ -9,6 +9,8 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import Meta, Struct
 
+from overnight.missions.judging import Quorum
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(max_length=2000)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=50)]
@@ -57,15 +59,6 @@ class Opinion(Struct, frozen=True, kw_only=True):
     cost: float | None = None
     #: Seconds.
     took: float = 0.0
-
-
-class Quorum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What judges must say before a change lands by itself."""
-
-    #: Families of models that must pass it, other than the author's own. 0 asks no judge.
-    families: Annotated[int, Meta(ge=0, le=5)] = 2
-    #: Percent of confidence below which a PASS is none.
-    confidence: Annotated[int, Meta(ge=0, le=100)] = 70
 
 
 class Passed(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from overnight.errors import StateNotWritable
-from overnight.missions.places import run_dir
+from overnight.missions.places import evidence_file, run_dir
 
 #: Marks what this process is working on; anything else of that kind was left by one that died.
 _PROCESS = uuid.uuid4().hex
@@ -50,6 +50,10 @@ class Places:
     def log(self, task: str, label: str, name: str) -> Path:
         """All that one check printed."""
         return self.state / "logs" / task / label / f"{name}.log"
+
+    def evidence(self, task: str, name: str) -> Path:
+        """A bundle of evidence, by its digest."""
+        return Path(evidence_file(str(self.state), task, name))
 
     def kept(self, task: str) -> Path:
         """Work that no ref can hold."""

@@ -20,3 +20,8 @@ def run_dir(state: str, run_id: str) -> str:
 def pipe_of(log: str) -> str:
     """The FIFO that leads to a log, as long as there is somebody in a box who may print."""
     return f"{log}.pipe"
+
+
+def evidence_file(state: str, task: str, digest: str) -> str:
+    """A bundle of evidence, by its digest."""
+    return f"{state.rstrip('/')}/evidence/{task}/{digest}.json"

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from overnight.missions.clarify import Clarify
 from overnight.missions.context import ContextLimits
 from overnight.missions.guarding import GuardTable
+from overnight.missions.judging import Earned, Quorum, Risky
 from overnight.missions.money import Budget
 from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration
@@ -117,3 +118,6 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clarify: Clarify = Clarify()
     #: What the repo asks of the guard: it can only be stricter than the machine's settings.
     guard: GuardTable = GuardTable()
+    judges: Quorum = Quorum()
+    risk: Risky = Risky()
+    autonomy: Earned = Earned()

@@ -212,3 +212,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...] = ()
     #: Names of checks that passed on the base and fail now.
     broke: tuple[str, ...] = ()
+    #: What the judges found to be mended.
+    issues: tuple[str, ...] = ()

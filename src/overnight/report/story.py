@@ -11,11 +11,12 @@ from typing import NamedTuple, cast
 
 from overnight.durable.journal import read_events
 from overnight.judge.routing import Route
+from overnight.judge.verdict import Opinion
 from overnight.missions.clarify import Clarity
 from overnight.missions.codec import decode
 from overnight.missions.run import CheckResult, Result, RunOutcome
 from overnight.missions.task import Task
-from overnight.ports import Conflict, Ground, Landed, Moved, Staged
+from overnight.ports import Conflict, Examined, Ground, Landed, Moved, Staged
 from overnight.report.find import find_task
 from overnight.report.journal import reading, snapshot
 from overnight.report.rows import make_row, raw_row
@@ -81,8 +82,8 @@ def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
         life, n = step.life, int(match["n"])
         run = f"{task}.{life}.{n}"
         folder = folder_of(home, run)
-        routed, ran, collected, checked = (
-            named.get((life, f"{what} {n}")) for what in ("route", "run", "collect", "check")
+        routed, ran, collected, checked, examined, judged = (
+            named.get((life, f"{what} {n}")) for what in ("route", "run", "collect", "check", "examine", "judge")
         )
         rechecks = [s for s in steps if s.life == life and re.fullmatch(rf"recheck {n}\.\d+", s.name)]
         yield RunView(
@@ -96,6 +97,8 @@ def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
             outcome=decode(ran.output, RunOutcome) if ran else None,
             result=decode(collected.output, Result) if collected else None,
             checks=tuple(_checks(checked)) if checked else (),
+            examined=decode(examined.output, Examined) if examined else None,
+            opinions=decode(judged.output, tuple[Opinion, ...]) if judged else (),
             rechecks=tuple(_checks(rechecks[-1])) if rechecks else (),
             last=None if ran else last_action(folder),
         )

@@ -7,10 +7,12 @@ from enum import StrEnum
 from msgspec import Struct
 
 from overnight.judge.routing import Route
+from overnight.judge.verdict import Opinion
 from overnight.missions.clarify import Clarity
 from overnight.missions.question import Question
 from overnight.missions.run import Result, RunOutcome
 from overnight.missions.task import Ending, Task
+from overnight.ports import Examined
 
 
 class State(StrEnum):
@@ -172,6 +174,10 @@ class RunView(Struct, frozen=True, kw_only=True):
     outcome: RunOutcome | None = None
     result: Result | None = None
     checks: tuple[CheckView, ...] = ()
+    #: What is known about its result, once its checks passed; null before.
+    examined: Examined | None = None
+    #: What judges said about it.
+    opinions: tuple[Opinion, ...] = ()
     #: Checks on the merge with what landed meanwhile.
     rechecks: tuple[CheckView, ...] = ()
     #: The latest thing it did, while it goes on.

@@ -52,7 +52,7 @@ BLOCKING = frozenset(
 )
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class Tampering(Struct, frozen=True, kw_only=True):
     """One place where the proof was bent, or may have been."""
 
     trick: Trick

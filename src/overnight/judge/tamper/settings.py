@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from overnight.judge.change import Change, Sort, gone_lines, new_lines, of_sort, sorts_of
-from overnight.judge.tamper.findings import Finding, Trick
+from overnight.judge.tamper.findings import Tampering, Trick
 
 #: Where the command of a check, or what it looks at, is said.
 _SAID_IN = (Sort.CHECKS, Sort.CI, Sort.MANIFEST, Sort.POLICY)
@@ -42,7 +42,7 @@ _SILENCES = re.compile(
 _MANY_SILENCES = 3
 
 
-def look(changes: Sequence[Change]) -> Iterator[Finding]:
+def look(changes: Sequence[Change]) -> Iterator[Tampering]:
     """Findings in settings of checks, in snapshots, and in comments that silence a check."""
     for change in of_sort(changes, *_SAID_IN):
         yield from _commands(change)
@@ -50,15 +50,15 @@ def look(changes: Sequence[Change]) -> Iterator[Finding]:
     for change in of_sort(changes, Sort.SNAPSHOT):
         if change.existed and change.before != change.after:
             why = "what was recorded as right was " + ("rewritten" if change.exists else "deleted")
-            yield Finding(trick=Trick.SNAPSHOT_REWRITTEN, path=change.path, line=1, why=why)
+            yield Tampering(trick=Trick.SNAPSHOT_REWRITTEN, path=change.path, line=1, why=why)
     silences = [(change, line) for change in changes for line in _silences(change)]
     if len(silences) >= _MANY_SILENCES:
         change, line = silences[0]
         why = f"{len(silences)} new comments silence checks: `{line.strip()[:100]}`"
-        yield Finding(trick=Trick.SILENCED, path=change.path, line=line_of(change, line), why=why)
+        yield Tampering(trick=Trick.SILENCED, path=change.path, line=line_of(change, line), why=why)
 
 
-def _commands(change: Change) -> Iterator[Finding]:
+def _commands(change: Change) -> Iterator[Tampering]:
     for line in new_lines(change):
         said = f"`{' '.join(line.split())[:120]}`"
         if _SHORT_CIRCUIT.search(line):
@@ -69,7 +69,7 @@ def _commands(change: Change) -> Iterator[Finding]:
             yield _finding(Trick.SILENCED, change, line, f"{said} may make a check laxer")
 
 
-def _thresholds(change: Change) -> Iterator[Finding]:
+def _thresholds(change: Change) -> Iterator[Tampering]:
     before: dict[str, float] = {}
     for line in gone_lines(change):
         before |= {match["name"].lower(): float(match["n"]) for match in _THRESHOLD.finditer(line)}
@@ -93,8 +93,8 @@ def _is_new(change: Change) -> bool:
     return not change.existed
 
 
-def _finding(trick: Trick, change: Change, line: str, why: str) -> Finding:
-    return Finding(trick=trick, path=change.path, line=line_of(change, line), why=why)
+def _finding(trick: Trick, change: Change, line: str, why: str) -> Tampering:
+    return Tampering(trick=trick, path=change.path, line=line_of(change, line), why=why)
 
 
 def line_of(change: Change, line: str) -> int:

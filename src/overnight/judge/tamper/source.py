@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from overnight.judge.change import Change, Sort, new_lines, of_sort, sorts_of
-from overnight.judge.tamper.findings import Finding, Trick
+from overnight.judge.tamper.findings import Tampering, Trick
 from overnight.judge.tamper.settings import line_of
 
 _KNOWS = re.compile(
@@ -30,7 +30,7 @@ _MOCKS = re.compile(
 )
 
 
-def look(changes: Sequence[Change]) -> Iterator[Finding]:
+def look(changes: Sequence[Change]) -> Iterator[Tampering]:
     """Findings in source files, held against the tests of the same change."""
     tests = of_sort(changes, Sort.TEST)
     given = _given(tests)
@@ -42,11 +42,11 @@ def look(changes: Sequence[Change]) -> Iterator[Finding]:
         yield from _mocked(change, changes)
 
 
-def _known(change: Change) -> Iterator[Finding]:
+def _known(change: Change) -> Iterator[Tampering]:
     for line in new_lines(change):
         if (match := _KNOWS.search(line)) is not None:
             why = f"`{match[0]}` tells whether a test is running"
-            yield Finding(trick=Trick.KNOWS_THE_TEST, path=change.path, line=line_of(change, line), why=why)
+            yield Tampering(trick=Trick.KNOWS_THE_TEST, path=change.path, line=line_of(change, line), why=why)
 
 
 def _given(tests: Sequence[Change]) -> frozenset[str]:
@@ -59,7 +59,7 @@ def _given(tests: Sequence[Change]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _answers(change: Change, given: frozenset[str]) -> Iterator[Finding]:
+def _answers(change: Change, given: frozenset[str]) -> Iterator[Tampering]:
     """Inputs of the tests that the code compares with and answers on the spot."""
     hits: list[str] = []
     lines = new_lines(change)
@@ -73,10 +73,10 @@ def _answers(change: Change, given: frozenset[str]) -> Iterator[Finding]:
             hits.append(line)
     if len(hits) >= _FEW:
         why = f"{len(hits)} inputs of the tests are answered by themselves: `{hits[0].strip()[:100]}`"
-        yield Finding(trick=Trick.HARD_CODED, path=change.path, line=line_of(change, hits[0]), why=why)
+        yield Tampering(trick=Trick.HARD_CODED, path=change.path, line=line_of(change, hits[0]), why=why)
 
 
-def _mocked(change: Change, changes: Sequence[Change]) -> Iterator[Finding]:
+def _mocked(change: Change, changes: Sequence[Change]) -> Iterator[Tampering]:
     """New mocks of what the same change is about."""
     subjects = {
         _module(each.path): each.path for each in of_sort(changes, Sort.SOURCE) if Sort.TEST not in sorts_of(each)
@@ -87,7 +87,7 @@ def _mocked(change: Change, changes: Sequence[Change]) -> Iterator[Finding]:
             parts = set(re.split(r"[./,\s\"'@]+", target))
             if (path := next((path for name, path in subjects.items() if name in parts), None)) is not None:
                 why = f"`{match[0].strip()[:100]}` replaces what {path} does"
-                yield Finding(trick=Trick.MOCKED_SUBJECT, path=change.path, line=line_of(change, line), why=why)
+                yield Tampering(trick=Trick.MOCKED_SUBJECT, path=change.path, line=line_of(change, line), why=why)
 
 
 def _module(path: str) -> str:

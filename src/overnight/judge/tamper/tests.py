@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from overnight.judge.change import Change, Sort, gone_lines, new_lines, sorts_of
-from overnight.judge.tamper.findings import Finding, Trick
+from overnight.judge.tamper.findings import Tampering, Trick
 from overnight.judge.tamper.outline import Outline, Test, outline
 
 
@@ -19,7 +19,7 @@ class _File(NamedTuple):
     now: Outline
 
 
-def look(changes: Sequence[Change]) -> Iterator[Finding]:
+def look(changes: Sequence[Change]) -> Iterator[Tampering]:
     """Findings in files that hold tests, by their name or by what is in them."""
     files, unread = list[_File](), list[Change]()
     for change in changes:
@@ -66,34 +66,34 @@ def _last(name: str) -> str:
     return re.split(r"\.|::| › ", name)[-1]
 
 
-def _whole(file: _File) -> Iterator[Finding]:
+def _whole(file: _File) -> Iterator[Tampering]:
     if file.now.broken and not file.was.broken:
         why = "its syntax can't be read any more, so that its tests can't be compared"
-        yield Finding(trick=Trick.UNREADABLE, path=file.change.path, line=1, why=why)
+        yield Tampering(trick=Trick.UNREADABLE, path=file.change.path, line=1, why=why)
     if file.now.skipped and not file.was.skipped and file.before:
         line = _line_of(file.change.after or "", file.now.skipped)
         why = f"`{file.now.skipped}` keeps the whole file from running"
-        yield Finding(trick=Trick.TEST_SKIPPED, path=file.change.path, line=line, why=why)
+        yield Tampering(trick=Trick.TEST_SKIPPED, path=file.change.path, line=line, why=why)
     alone = next((test for test in file.after.values() if test.alone), None)
     if alone is not None and not any(test.alone for test in file.before.values()):
         why = f"`{alone.alone}` at {alone.name!r} keeps all other tests of the file from running"
-        yield Finding(trick=Trick.TEST_ALONE, path=file.change.path, line=alone.line, why=why)
+        yield Tampering(trick=Trick.TEST_ALONE, path=file.change.path, line=alone.line, why=why)
 
 
-def _one(file: _File, name: str, was: Test, now: Test | None, changes: Sequence[Change]) -> Iterator[Finding]:
+def _one(file: _File, name: str, was: Test, now: Test | None, changes: Sequence[Change]) -> Iterator[Tampering]:
     path = file.change.path
     if now is None:
         if not _subject_gone(was, changes):
-            yield Finding(trick=Trick.TEST_DELETED, path=path, line=was.line, why=f"{name} is gone")
+            yield Tampering(trick=Trick.TEST_DELETED, path=path, line=was.line, why=f"{name} is gone")
         return
     if now.text == was.text and now.skipped == was.skipped:
         return
     if now.skipped and not was.skipped:
         why = f"{name} does not run any more: `{now.skipped}`"
-        yield Finding(trick=Trick.TEST_SKIPPED, path=path, line=now.line, why=why)
+        yield Tampering(trick=Trick.TEST_SKIPPED, path=path, line=now.line, why=why)
     elif was.assertions and not now.assertions:
         why = f"{name} asserts nothing any more"
-        yield Finding(trick=Trick.TEST_EMPTIED, path=path, line=now.line, why=why)
+        yield Tampering(trick=Trick.TEST_EMPTIED, path=path, line=now.line, why=why)
     elif now.text != was.text:
         yield from _compared(path, name, was, now)
 
@@ -110,24 +110,24 @@ def _defined(text: str | None) -> set[str]:
     return set(re.findall(r"\b(?:def|class|function|func(?:\s+\([^)]*\))?|fn|struct|interface|const|void|int|String|boolean)\s+([A-Za-z_]\w{2,})", text or ""))  # fmt: skip
 
 
-def _compared(path: str, name: str, was: Test, now: Test) -> Iterator[Finding]:
+def _compared(path: str, name: str, was: Test, now: Test) -> Iterator[Tampering]:
     fewer = len(now.assertions) < len(was.assertions)
     if now.strength < was.strength:
         trick = Trick.FEWER_ASSERTIONS if fewer else Trick.LOOSER_ASSERTION
         lost = _lost(was, now)
         what = f": `{lost}` is gone" if lost else ""
         why = f"{name} asserts {'less often' if fewer else 'less'}{what}"
-        yield Finding(trick=trick, path=path, line=now.line, why=why)
+        yield Tampering(trick=trick, path=path, line=now.line, why=why)
     for before, after in _broadened(was.text, now.text):
         why = f"{name} is content with {after} where it asked for {before}"
-        yield Finding(trick=Trick.BROADER_EXCEPTION, path=path, line=now.line, why=why)
+        yield Tampering(trick=Trick.BROADER_EXCEPTION, path=path, line=now.line, why=why)
     for before, after in _loosened(was.text, now.text):
         why = f"{name} allows {after} where it allowed {before}"
-        yield Finding(trick=Trick.RAISED_TOLERANCE, path=path, line=now.line, why=why)
+        yield Tampering(trick=Trick.RAISED_TOLERANCE, path=path, line=now.line, why=why)
     changed = _expectations(was, now)
     if changed and now.strength >= was.strength:
         why = f"{name} expects something else: `{changed[0]}` became `{changed[1]}`"
-        yield Finding(trick=Trick.EXPECTATION_CHANGED, path=path, line=now.line, why=why)
+        yield Tampering(trick=Trick.EXPECTATION_CHANGED, path=path, line=now.line, why=why)
 
 
 def _lost(was: Test, now: Test) -> str:
@@ -151,7 +151,7 @@ def _subject(assertion: str) -> str:
     return re.split(r"==|!=|\.to[A-Z.]|\.(?:is|equals?)|,", assertion, maxsplit=1)[0].strip()
 
 
-def _added(file: _File) -> Iterator[Finding]:
+def _added(file: _File) -> Iterator[Tampering]:
     for name, test in file.after.items():
         if name in file.before or test.skipped:
             continue
@@ -161,7 +161,7 @@ def _added(file: _File) -> Iterator[Finding]:
             why = f"{name} is new and can't fail"
         else:
             continue
-        yield Finding(trick=Trick.VACUOUS_TEST, path=file.change.path, line=test.line, why=why)
+        yield Tampering(trick=Trick.VACUOUS_TEST, path=file.change.path, line=test.line, why=why)
 
 
 # -- exceptions and tolerances ------------------------------------------------------------------------------
@@ -214,22 +214,22 @@ _ASSERTS = re.compile(r"\b(?:assert\w*|expect\w*|should\w*|require\w*|verify\w*|
 _SKIPS = re.compile(r"\b(?:skip\w*|disabled?|ignored?|pending|xit|xtest|xdescribe|todo)\b", re.I)
 
 
-def _by_lines(change: Change) -> Iterator[Finding]:
+def _by_lines(change: Change) -> Iterator[Tampering]:
     """Without a grammar: lines that assert went, or lines that skip came."""
     if change.before is None and change.existed:
         return
     if not change.exists:
-        yield Finding(trick=Trick.TEST_DELETED, path=change.path, line=1, why="the file is gone")
+        yield Tampering(trick=Trick.TEST_DELETED, path=change.path, line=1, why="the file is gone")
         return
     gone = [line for line in gone_lines(change) if _ASSERTS.search(line)]
     came = [line for line in new_lines(change) if _ASSERTS.search(line)]
     if len(gone) > len(came):
         why = f"{len(gone) - len(came)} lines more that assert went than came: `{gone[0].strip()[:100]}`"
-        yield Finding(trick=Trick.FEWER_ASSERTIONS, path=change.path, line=1, why=why)
+        yield Tampering(trick=Trick.FEWER_ASSERTIONS, path=change.path, line=1, why=why)
     if change.before is not None and (skips := [line for line in new_lines(change) if _SKIPS.search(line)]):
         line = _line_of(change.after or "", skips[0])
         why = f"a new line may skip tests: `{skips[0].strip()[:100]}`"
-        yield Finding(trick=Trick.SILENCED, path=change.path, line=line, why=why)
+        yield Tampering(trick=Trick.SILENCED, path=change.path, line=line, why=why)
 
 
 def _line_of(text: str, part: str) -> int:

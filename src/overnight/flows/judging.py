@@ -1,0 +1,104 @@
+"""The story of a judgement: evidence about exactly this commit, judges who see nothing else, a person where code can't tell."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from msgspec import Struct
+
+from overnight.durable.flow import Story
+from overnight.judge.autonomy import AskPerson, Blocked, Disagree, Land, Repair, course
+from overnight.judge.risk import with_doubts
+from overnight.judge.verdict import Failed, Opinion, Passed, Tally, tally
+from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.judging import BLOCKED, Decision
+from overnight.missions.policy import LandingMode
+from overnight.missions.run import Attempt, CheckResult
+from overnight.missions.task import Phase, Task
+from overnight.ports import Examined, Ground, House
+
+
+class Approved(Struct, frozen=True):
+    """It may land: of itself, or because a person said so."""
+
+    #: Who said so; empty when nobody had to.
+    by: str
+
+
+class Redo(Struct, frozen=True):
+    """Another run mends what the judges found. Costs this attempt."""
+
+    issues: tuple[str, ...]
+
+
+class Rejected(Struct, frozen=True):
+    """A person said no."""
+
+    why: str
+
+
+async def judged(
+    t: Story,
+    house: House,
+    task: Task,
+    ground: Ground,
+    baseline: tuple[CheckResult, ...],
+    attempt: Attempt,
+    spec: str,
+    *,
+    mends: bool,
+) -> Approved | Redo | Rejected:
+    """Whether a result whose checks passed may land.
+
+    spec: what was asked for and answered, as judges get it. mends: another run is left.
+    """
+    t.at(Phase.JUDGING)
+    n = attempt.n
+    examined = await t.step(f"examine {n}", house.examiner.examine, task, ground, baseline, attempt, spec)
+    if (task.landing or ground.policy.landing) is LandingMode.BRANCH:
+        return Approved("")  # it stays on a branch: whoever merges it decides
+    opinions: tuple[Opinion, ...] = ()
+    if ground.policy.judges.families and not examined.risk.blocks:  # nothing that they say would outweigh a block
+        with t.cancellable():
+            opinions = await t.step(f"judge {n}", house.judges.judge, task, examined, attempt.outcome.run)
+    t.at(Phase.DECIDING)
+    result = tally(
+        opinions, ground.policy.judges, commit=examined.commit, evidence=examined.evidence, author=examined.family
+    )
+    return await _decided(t, task, ground, n, examined, result, mends=mends)
+
+
+async def _decided(
+    t: Story, task: Task, ground: Ground, n: int, examined: Examined, result: Tally, *, mends: bool
+) -> Approved | Redo | Rejected:
+    sure = result.confidence if isinstance(result, Passed) else None
+    match course(result, with_doubts(examined.risk, sure, ground.policy.risk), examined.standing, mends=mends):
+        case Land():
+            return Approved("")
+        case Repair(why=why):
+            return Redo(result.issues if isinstance(result, Failed) and not examined.risk.blocks else (why,))
+        case AskPerson(why=why):
+            return await _asked(t, n, examined.commit, _hold(task, examined.commit, HoldReason.NEEDS_APPROVAL, why))
+        case Disagree(why=why):
+            return await _asked(t, n, examined.commit, _hold(task, examined.commit, HoldReason.JUDGES_DISAGREE, why))
+        case Blocked(why=why):
+            hold = _hold(task, examined.commit, HoldReason.NEEDS_APPROVAL, f"{BLOCKED}{why}", " --anyway")
+            return await _asked(t, n, examined.commit, hold, anyway=True)
+
+
+def _hold(task: Task, commit: str, reason: HoldReason, why: str, how: str = "") -> Hold:
+    ways = f'`overnight approve {task.id}{how}` or `overnight reject {task.id} "why"`'
+    return Hold(
+        reason=reason, why=f"{why} (commit {commit[:12]})", releases_on=f"`overnight diff {task.id}` shows it; {ways}"
+    )
+
+
+async def _asked(t: Story, n: int, commit: str, hold: Hold, *, anyway: bool = False) -> Approved | Rejected:
+    """Wait for a person's word on exactly this commit: one about another is none. anyway: a plain yes is not enough."""
+    for k in count(1):
+        decision = await t.signal("decision", Decision, key=f"decision {n}.{k}", hold=hold)
+        assert decision is not None, "a wait without a time-out ends by its signal"
+        if decision.commit != commit or (decision.approved and anyway and not decision.anyway):
+            continue
+        return Approved(decision.by) if decision.approved else Rejected(decision.why or "a person said no")
+    raise AssertionError("count() does not end")

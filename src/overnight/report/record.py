@@ -1,0 +1,26 @@
+"""What became of earlier changes, from the journal alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from overnight.judge.autonomy import Fate
+from overnight.judge.routing import Kind, kind_of
+from overnight.missions.codec import decode
+from overnight.missions.task import Ending, Phase, Task
+from overnight.report.journal import reading, snapshot
+
+_FATES = {Phase.LANDED: Fate.LANDED, Phase.REJECTED: Fate.REJECTED}
+
+
+def fates(home: Path, repo: str, kind: Kind) -> tuple[tuple[Fate, str], ...]:
+    """(fate, commit that landed or ``) of every task of this repo and kind of work that came so far, oldest first."""
+    sql = "SELECT input, output, phase FROM task WHERE lane = ? AND state = 'done' AND phase IN (?, ?) ORDER BY updated"
+    with reading(home) as db, snapshot(db):
+        rows = db.execute(sql, (repo, *_FATES)).fetchall()
+    found: list[tuple[Fate, str]] = []
+    for row in rows:
+        if kind_of(decode(row["input"], Task))[0] is kind:
+            commit = decode(row["output"], Ending).commit if row["phase"] == Phase.LANDED else None
+            found.append((_FATES[Phase(row["phase"])], commit or ""))
+    return tuple(found)
