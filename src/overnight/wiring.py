@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -30,7 +31,7 @@ from overnight.durable.identity import boot_id
 from overnight.durable.journal import Journal, Observer
 from overnight.durable.purse import LedgerPurse
 from overnight.errors import NotARepository, OvernightError
-from overnight.fleet.local import LocalFleet, read_identity, read_outcome
+from overnight.fleet.local import LocalFleet, read_identity, read_outcome, write_atomically
 from overnight.flows.discreet import discreet
 from overnight.guard.asking import question
 from overnight.guard.decide import Assessment, assess
@@ -38,6 +39,7 @@ from overnight.guard.explain import effect_line
 from overnight.guard.ledger import Ledger
 from overnight.guard.policy import Layers
 from overnight.guard.redact import Redactor, known_secrets
+from overnight.guard.scrub import scrubbed
 from overnight.guard.verdict import Call, Decision, Verdict, Weighed
 from overnight.guard.world import Bounds
 from overnight.judge.routing import Kind
@@ -48,8 +50,9 @@ from overnight.landing.git import Git
 from overnight.landing.queue import LocalLander
 from overnight.landing.repository import find_git_dir
 from overnight.landing.worktree import LocalWorkshop
+from overnight.missions.codec import encode
 from overnight.missions.money import Bill
-from overnight.missions.places import run_dir
+from overnight.missions.places import QUESTIONS, run_dir
 from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
@@ -167,7 +170,7 @@ async def keep(
     started = time.time()
     try:
         settings = changed(read_settings(environ))
-        guard = guard_of(spec, folder, settings)
+        guard = guard_of(spec, folder, settings, environ)
         keeper = Keeper(
             folder,
             spec,
@@ -203,8 +206,12 @@ def _recorder(folder: Path, settings: Settings) -> Callable[[Opened, Callable[[s
 class guard_of:  # noqa: N801 (reads as the function that it is)
     """The guard of one run, with its memory of what the run wrote, was refused, and would have been asked about."""
 
-    def __init__(self, spec: RunSpec, folder: Path, settings: Settings) -> None:
+    def __init__(
+        self, spec: RunSpec, folder: Path, settings: Settings, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """environ: the warden's, whose secrets are kept out of questions."""
         home = str(folder / "home")
+        self._filed, self._without = folder / QUESTIONS, Redactor(known_secrets(environ), settings.redact.patterns)
         self._spec = spec
         self._bounds = Bounds(worktree=os.path.realpath(spec.worktree), home=os.path.realpath(home))
         self._layers = Layers(
@@ -234,6 +241,9 @@ class guard_of:  # noqa: N801 (reads as the function that it is)
         if known is None and len(self._questions) >= MOST_QUESTIONS:
             return "Nobody is there to ask, so it is denied. Do the task another way."
         self._questions[asked.id] = replace(known, times=known.times + 1) if known else asked
+        if known is None:
+            with contextlib.suppress(OSError):  # the run's outcome has them as well
+                write_atomically(self._filed, encode(tuple(scrubbed(each, self._without) for each in self.questions)))
         return "Nobody is there to ask, so it is denied, and a person will see the question. Do the task another way."
 
 

@@ -18,6 +18,7 @@ from overnight.durable.clock import ManualClock
 from overnight.flows.rehearsal import Act
 from overnight.guard.verdict import Decision
 from overnight.missions.codec import convert, encode
+from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, Result
 from overnight.report.rundir import folder_of, words_of
 from overnight.report.story import proof, story
@@ -149,6 +150,26 @@ def test_an_active_task_shows_its_run_and_last_action(desktop: Desktop) -> None:
     assert re.search(rf"running 1  {task} .* busy  Edit: a.py", desktop.ok("status"))
     desktop.ok("stop", task)
     assert f"running 1, stopping  {task}" in desktop.ok("status")
+
+
+def test_what_a_run_would_ask_is_shown_while_it_goes_on(desktop: Desktop) -> None:
+    """`status` and `show` read it from the run's folder; the journal has it when the run has ended."""
+    desktop.shop()
+    task = desktop.add("busy")
+    desktop.drive({task: [Act.GOOD]})
+    folder = kept_run(desktop, task)
+    to_the_middle_of_run(desktop, task)
+    asked = Question(
+        id=f"{task}.q1", task=task, run=f"{task}.1.1", text="May it remove a package?", choices=("no", "yes"),
+        default="no", data="pip uninstall -y x", rule="install.remove", where="config.toml", allow="x = 1",
+    )  # fmt: skip
+    (folder / "questions.json").write_bytes(encode((asked,)))
+    [row] = rows(desktop)["active"]
+    assert [each["id"] for each in row["questions"]] == [asked.id]
+    assert "pip uninstall -y x" in desktop.ok("show", task, "--json")
+    assert asked.text in desktop.ok("status")
+    (folder / "questions.json").write_bytes(b"half")
+    assert rows(desktop)["active"][0]["questions"] == []
 
 
 def to_the_middle_of_run(desktop: Desktop, task: str) -> None:

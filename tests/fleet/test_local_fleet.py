@@ -18,6 +18,7 @@ from overnight import wiring
 from overnight.durable.identity import Identity, identify, is_alive
 from overnight.fleet.local import TRIES, read_identity, read_outcome, write_atomically
 from overnight.missions.codec import encode
+from overnight.missions.question import Question
 from overnight.missions.run import End, FailureClass, RunOutcome
 
 BOXES = pytest.mark.parametrize("box", ["none", "bubblewrap"])
@@ -267,7 +268,7 @@ def test_a_second_warden_does_nothing(scene: Scene) -> None:
 
 @pytest.mark.parametrize("way", ["reused pid", "another boot"])
 def test_a_dead_wardens_name_on_another_process(scene: Scene, way: str) -> None:
-    """A pid that somebody else has now is not waited for and not signalled: the run is lost."""
+    """A pid that somebody else has now is not waited for and not signalled: the run is lost, not what it would ask."""
     bystander = subprocess.Popen(["sleep", "600"])
     try:
         who = identify(bystander.pid)
@@ -276,8 +277,13 @@ def test_a_dead_wardens_name_on_another_process(scene: Scene, way: str) -> None:
         )
         scene.folder.mkdir(parents=True)
         write_atomically(scene.folder / "warden.json", encode(who))
+        asked = Question(
+            id="t1.q1", task="t1", run="t1.1.1", text="May it?", choices=("no",), default="no", data="x", rule="r"
+        )
+        write_atomically(scene.folder / "questions.json", encode((asked,)))
         within(scene.fleet().stop("t1.1.1", "why"))
-        assert within(scene.fleet(BROKEN).run(scene.spec())).end is End.LOST
+        outcome = within(scene.fleet(BROKEN).run(scene.spec()))
+        assert (outcome.end, outcome.questions) == (End.LOST, (asked,))
         assert bystander.poll() is None
     finally:
         bystander.kill()

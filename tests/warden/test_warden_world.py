@@ -12,6 +12,7 @@ from overnight.guard.verdict import Call, Decision
 from overnight.missions.guarding import GuardTable
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.run import RunSpec
+from overnight.report.rundir import questions_of
 from overnight.warden.world import MOST, RunDisk
 from overnight.wiring import guard_of
 
@@ -81,7 +82,10 @@ def test_what_a_run_would_have_asked_is_kept_as_a_question(tmp_path: Path) -> No
         limits=Limits(), box=BoxPolicy(), sensitive=("db/**",),
         guard=msgspec.convert({"sensitive_writes": "ask", "uploads": "allow"}, GuardTable),
     )  # fmt: skip
-    guard = guard_of(spec, tmp_path, parse_settings(b'[guard.install]\nremove = "allow"\n', "config.toml"))
+    settings = parse_settings(
+        b'[guard.install]\nremove = "allow"\n[redact]\npatterns = ["hush-[a-z]+"]\n', "config.toml"
+    )
+    guard = guard_of(spec, tmp_path, settings)
 
     def decided(command: str) -> Decision:
         return guard(Call(id="c", tool="Bash", input={"command": command}, cwd=work)).decision
@@ -92,3 +96,7 @@ def test_what_a_run_would_have_asked_is_kept_as_a_question(tmp_path: Path) -> No
     (asked,) = guard.questions
     assert (asked.task, asked.run, asked.rule, asked.times) == ("t1", "t1.1.1", "path.sensitive", 2)
     assert asked.where.startswith("overnight.toml")
+    assert [each.id for each in questions_of(tmp_path)] == [asked.id]
+    assert decided("echo hush-hush > db/2.sql") is Decision.ASK
+    assert [each.id for each in questions_of(tmp_path)] == [each.id for each in guard.questions]
+    assert "hush-hush" not in (tmp_path / "questions.json").read_text()

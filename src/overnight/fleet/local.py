@@ -15,10 +15,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from overnight.durable.identity import Identity, is_alive
 from overnight.missions import memory
 from overnight.missions.codec import decode, encode
-from overnight.missions.places import pipe_of, run_dir
+from overnight.missions.places import QUESTIONS, pipe_of, run_dir
+from overnight.missions.question import Question
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 
 #: How often a lock is looked at whose holder has not said who it is: a warden that starts, or another who looks.
@@ -198,8 +201,15 @@ def _lost(folder: Path, spec: RunSpec) -> RunOutcome:
     why = "its warden died with it (killed, or the machine went down)"
     return RunOutcome(
         run=spec.id, end=End.LOST, failure=FailureClass.MACHINE, why=why, memory=_notes(folder) or spec.memory,
-        started=started, ended=time.time(),
+        started=started, ended=time.time(), questions=_asked(folder),
     )  # fmt: skip
+
+
+def _asked(folder: Path) -> tuple[Question, ...]:
+    """What a person would have been asked, as its warden filed it."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return decode((folder / QUESTIONS).read_bytes(), tuple[Question, ...])
+    return ()
 
 
 def _notes(folder: Path) -> str:

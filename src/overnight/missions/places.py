@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: In a run's folder: what a person would have been asked so far.
+QUESTIONS = "questions.json"
+
 
 def split_run(run_id: str) -> tuple[str, str, str]:
     """`TASK.LIFE.N` -> (TASK, LIFE, N). Raises ValueError for anything else."""

@@ -12,7 +12,7 @@ from overnight.missions.codec import convert, decode
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.question import Question
 from overnight.missions.task import Ending, Phase
-from overnight.report.rundir import folder_of, last_action
+from overnight.report.rundir import folder_of, last_action, questions_of
 from overnight.report.views import HoldView, State, TaskRow
 
 COLUMNS = (
@@ -60,9 +60,11 @@ def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:
     state = state_of(row)
     begun = state in (State.ACTIVE, State.WAITING, State.HELD)
     run = latest_run(db, row["id"], row["life"]) if begun else None
-    last = None
+    last, asked = None, _questions(db, row["id"]) if state is not State.QUEUED else ()
     if state is State.ACTIVE and run is not None and row["phase"] == Phase.RUNNING:
-        last = last_action(folder_of(home, f"{row['id']}.{row['life']}.{run}"))
+        folder = folder_of(home, f"{row['id']}.{row['life']}.{run}")
+        # The journal has them when the run has ended.
+        last, asked = last_action(folder), _each_once((*asked, *questions_of(folder)))
     return TaskRow(
         id=row["id"],
         repo=row["lane"],
@@ -78,7 +80,7 @@ def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:
         hold=_hold(db, row),
         last=last,
         ending=decode(row["output"], Ending) if row["state"] == "done" and row["output"] else None,
-        questions=_questions(db, row["id"]) if state is not State.QUEUED else (),
+        questions=asked,
     )
 
 
@@ -86,6 +88,10 @@ def _questions(db: sqlite3.Connection, task: str) -> tuple[Question, ...]:
     """What its runs wanted of a person, as the journal has it: of the same wish in more than one life the latest."""
     sql = "SELECT data FROM event WHERE task = ? AND what = 'question.asked' ORDER BY seq"
     asked = (convert(json.loads(row["data"])["question"], Question) for row in db.execute(sql, (task,)))
+    return _each_once(asked)
+
+
+def _each_once(asked: Iterable[Question]) -> tuple[Question, ...]:
     return tuple({question.id: question for question in asked}.values())
 
 

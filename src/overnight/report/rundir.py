@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from overnight.missions.places import run_dir
+import msgspec
+
+from overnight.missions.codec import decode
+from overnight.missions.places import QUESTIONS, run_dir
+from overnight.missions.question import Question
 from overnight.report.views import Action, LaunchFacts
 
 EVENTS, AGENT = "events.ndjson", "agent.jsonl"
@@ -40,6 +45,13 @@ def last_action(folder: Path) -> Action | None:
         if event is not None and not routine(event):
             return Action(at=moment_of(event), text=words_of(event))
     return None
+
+
+def questions_of(folder: Path) -> tuple[Question, ...]:
+    """What a run would have asked a person so far; none when it can't be read."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return decode((folder / QUESTIONS).read_bytes(), tuple[Question, ...])
+    return ()
 
 
 def read_event(line: bytes) -> dict[str, Any] | None:
