@@ -19,6 +19,8 @@ class Lab:
         self.folder, self.home = folder, folder / "state"
         self.home.mkdir()
         (folder / "person").mkdir()
+        #: What else is in the person's environment.
+        self.more: dict[str, str] = {}
         self.settings("")
 
     def settings(self, text: str) -> None:
@@ -32,6 +34,7 @@ class Lab:
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder / "person"),
             "OVERNIGHT_CONFIG": str(self.folder / "config.toml"),
+            **self.more,
         }
 
     def canary(self, agent: str = "claude") -> Shown:

@@ -111,3 +111,13 @@ def test_a_cli_that_was_replaced_is_not_the_one_that_passed(lab: Lab) -> None:
     ]
     line = state.canary(Look({**lab.environ, "OVERNIGHT_HOME": str(lab.home)}))
     assert (line.level, "the agent's CLI" in line.seen) == (Level.WARN, True)
+
+
+def test_a_login_of_its_own_gets_an_act_more(lab: Lab) -> None:
+    """On the direct route the way out is shown to be shut for what is not listed, with a dummy in the login's place."""
+    lab.more = {"CLAUDE_CODE_OAUTH_TOKEN": "nobodys"}
+    shown = lab.canary()
+    assert shown.passed, failed(shown)
+    (line,) = (line for line in shown.lines if line.name == "way out")
+    assert "api.anthropic.com:443" in line.seen
+    assert {line.name for line in shown.lines} == HELD | {"way out"}

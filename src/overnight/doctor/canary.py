@@ -22,6 +22,7 @@ from overnight.agents.scripted import Play, playing
 from overnight.config import read_settings
 from overnight.doctor import acts
 from overnight.doctor.acts import Scene
+from overnight.doctor.direct import direct, is_direct
 from overnight.doctor.findings import Level, Sighting, fail, warn
 from overnight.doctor.record import Pass, digest, drop_pass, fingerprint, keep_pass
 from overnight.doctor.stage import Stage, is_hooked
@@ -159,7 +160,10 @@ async def _perform(stage: Stage) -> list[Sighting]:
         stage.build("http://127.0.0.1:1", _FOREVER)  # the play needs the settings, and they need the model's address
         async with playing(Play(acts.scenarios(stage))) as (url, model):
             stage.point_to(url)
-            return await _acts(Scene(stage, model), _HOOKED if is_hooked(stage.agent) else _UNHOOKED)
+            played = _HOOKED if is_hooked(stage.agent) else _UNHOOKED
+            if is_direct(stage):
+                played = (*played, ("way out", direct))
+            return await _acts(Scene(stage, model), played)
 
 
 async def _acts(scene: Scene, played: Sequence[tuple[str, Act]]) -> list[Sighting]:

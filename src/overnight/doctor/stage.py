@@ -18,8 +18,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
+from overnight.agents.claude import LOGIN_VARIABLE
 from overnight.agents.scripted import Use
-from overnight.config import read_settings, settings_path
+from overnight.config import Settings, read_settings, settings_path
 from overnight.doctor.record import HOOKED
 from overnight.durable.identity import is_alive
 from overnight.fleet.local import read_identity
@@ -36,6 +37,8 @@ from overnight.wiring import house_for
 
 #: Stands for an API key: no other one is needed, and none gets near the canary.
 KEY = "OVERNIGHT_CANARY_KEY"
+#: Stands for a login, and for the only host that it may reach: RFC 6761 has it that there is none.
+_DUMMY, _NOWHERE = "sk-ant-oat01-canary-that-opens-nothing", "nowhere.invalid"
 SECRET = "a planted secret"  # noqa: S105 (nobody's)
 #: The scripted model bills nobody, but its prices are a real one's.
 PLAY_MONEY = Allowance(usd=Decimal(1000))
@@ -96,15 +99,34 @@ class Stage:
             KEY: "canary-key-that-opens-nothing",
         }
 
+    @property
+    def own_environ(self) -> Mapping[str, str]:
+        """The person's. Nothing of it but names is used."""
+        return self._from
+
+    def own_settings(self) -> Settings:
+        """The person's."""
+        return read_settings(self._from)
+
+    def direct_environ(self) -> dict[str, str]:
+        """The wardens', for a CLI that is to go out by itself, with a dummy of a login and to nobody."""
+        claude = {"route": "direct", "hosts": [_NOWHERE], "retries": 0}
+        self._write("direct.toml", claude, self.argv)
+        return {**self.environ, "OVERNIGHT_CONFIG": str(self.folder / "direct.toml"), LOGIN_VARIABLE: _DUMMY}
+
     def _write_settings(self, upstream: str, argv: Sequence[str]) -> None:
+        claude = {"route": "gateway", "upstream": upstream, "key_variable": KEY, "retries": 0}
+        self._write("config.toml", claude, argv)
+
+    def _write(self, name: str, claude: Mapping[str, object], argv: Sequence[str]) -> None:
         """The person's own file, word for word, but for where the model is and what stands for a program."""
         path = settings_path(self._from)
         read_settings(self._from)
         whole = tomllib.loads(path.read_text()) if path.exists() else {}
         agents = whole.setdefault("agents", {})
-        agents.setdefault("claude", {}).update(route="gateway", upstream=upstream, key_variable=KEY, retries=0)
+        agents.setdefault("claude", {}).update(claude)
         agents.setdefault("command", {}).update(argv=list(argv), readable=[])
-        (self.folder / "config.toml").write_text("".join(f"{_key(k)} = {written(v)}\n" for k, v in whole.items()))
+        (self.folder / name).write_text("".join(f"{_key(k)} = {written(v)}\n" for k, v in whole.items()))
 
     def _make_repository(self) -> None:
         self.repo.mkdir()
