@@ -19,6 +19,8 @@ OvernightError
 │   ├── StateNotWritable
 │   ├── JournalNewer
 │   ├── JournalBroken
+│   ├── IndexNewer
+│   ├── IndexBroken
 │   ├── AuditKeyUnusable
 │   ├── CassetteBroken          exit code 5
 │   └── AlreadyRunning
@@ -124,6 +126,15 @@ class JournalNewer(Refused):
 
 class JournalBroken(Refused):
     """The journal's chain breaks at event {seq}: {problem}. Keep {path} as it is and look at what wrote to it."""
+
+
+class IndexNewer(Refused):
+    """The index of logs {path} has schema {found}, this Overnight knows up to {known}. Install the newer Overnight again."""
+
+
+class IndexBroken(Refused):
+    """The index of logs {path} can't be read: {reason}. Move it away and it is made anew, of the logs that are still
+    there; what only the index remembers is lost then."""
 
 
 class AuditKeyUnusable(Refused):

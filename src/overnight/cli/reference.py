@@ -28,7 +28,10 @@ from overnight.judge.verdict import Opinion, Said
 from overnight.missions.clarify import Clarity, Question, Signal
 from overnight.missions.run import Result, RunOutcome, Usage
 from overnight.missions.task import Ending, Repo, Task
+from overnight.missions.tokens import Tokens
 from overnight.ports import Examined
+from overnight.report.forecast import ForecastView, WindowSeen
+from overnight.report.usage import UsageRow, UsageView
 from overnight.report.views import (
     Action,
     CheckView,
@@ -51,6 +54,7 @@ PRINTED: tuple[type[Struct], ...] = (
     TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, Examined, Risk, Factor, Standing,
     Opinion, Said, LandingView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited,
     Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
+    UsageView, UsageRow, Tokens, ForecastView, WindowSeen,
 )  # fmt: skip
 _HEAD = """# Command line
 
@@ -77,6 +81,7 @@ Names and meanings stay; new ones may come. Times are epoch seconds. `null` is u
 | `overnight config show` | the [settings](../configuration.md), with durations in seconds and sizes in bytes |
 | `overnight guard explain` | [Explained](#explained) |
 | `overnight doctor` | [Diagnosis](#diagnosis) |
+| `overnight usage` | [UsageView](#usageview) |
 | `overnight version` | names and versions |
 """
 

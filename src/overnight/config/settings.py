@@ -25,6 +25,7 @@ from overnight.judge.routing import Routing
 from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
+from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget: BudgetSettings = BudgetSettings()
     #: Prices of models that no list knows, or that cost you something else, by the model's name.
     prices: dict[str, Price] = {}
+    usage: UsageSettings = UsageSettings()
     canary: Canary = Canary()
     guard: GuardSettings = GuardSettings()
     cassette: CassetteSettings = CassetteSettings()

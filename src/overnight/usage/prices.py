@@ -179,6 +179,11 @@ class Catalogue:
             self._known[billed] = self._resolve(billed)
         return self._known[billed]
 
+    def changes(self, model: str) -> bool:
+        """Whether what this model costs depends on the date or the time of day."""
+        found = None if model in self._own else self._find(model)
+        return found is not None and isinstance(found.prices, list)
+
     @property
     def dearest(self) -> Rates | None:
         """For each kind of tokens the most that this vendor asks for any model, once loaded; None for no vendor."""
