@@ -132,4 +132,6 @@ def _named(named: tuple[str, ...]) -> UsageSettings:
         if agent not in AGENTS or not folder:
             raise BadInput(problem=f"`--from`: {each!r} is not AGENT=FOLDER. Agents are {', '.join(AGENTS)}.")
         found[agent] += (folder,)
-    return UsageSettings(**found)
+    return UsageSettings(
+        claude=found["claude"], codex=found["codex"], gemini=found["gemini"], opencode=found["opencode"]
+    )

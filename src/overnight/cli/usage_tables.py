@@ -73,7 +73,7 @@ def _columns(found: UsageView, zone: ZoneInfo | None, wide: int) -> tuple[list[s
         if own:
             made.append((f"{row.own_cost:.2f}", "cyan") if row.own_tokens or row.own_cost else "")
         if named and not short:
-            made += [_when(row, zone), _cut(row.repo or row.folder.rpartition("/")[2], 24)]
+            made += [_when(row, zone), _cut(row.repo or row.folder.rpartition("/")[2], 20)]
         elif found.by != "model" and not short:
             made.append(listed(row.models, 3))
         return made
