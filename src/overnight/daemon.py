@@ -34,7 +34,7 @@ from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.missions.hold import HoldReason
 from overnight.ports import House
-from overnight.wiring import house_for, purse_for
+from overnight.wiring import admitted, house_for, purse_for
 
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
 JOURNAL_RETRY_S = 5.0
@@ -89,7 +89,7 @@ async def _drive(
         journal.tell("daemon.up", version=__version__, pid=os.getpid())
         shutil.rmtree(journal.home / "scratch", ignore_errors=True)
         house = msgspec.structs.replace(house, purse=purse_for(journal, settings))
-        life = Life(journal, house, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
+        life = Life(journal, house, settings, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
         await life.run(ready, settings.keep.days * DAY_S)
     except (sqlite3.Error, StateNotWritable) as error:
         _say(f"the journal can't be written: {error}; trying again, runs under way go on")
@@ -105,13 +105,16 @@ def _say(text: str) -> None:
 class Life:
     """Engine, socket and housekeeping over one open journal."""
 
-    def __init__(self, journal: Journal, house: House, pools: Mapping[str, Pool], down: asyncio.Event) -> None:
-        self._gate = Gate(house.fleet, journal.home, told=self._canary_told)
-        gated = msgspec.structs.replace(house, fleet=self._gate)
+    def __init__(
+        self, journal: Journal, house: House, settings: Settings, pools: Mapping[str, Pool], down: asyncio.Event
+    ) -> None:
         flows: dict[str, Flow] = {"task": lambda t: carry_out(t, gated)}
         self.engine = Engine(journal, flows, pools)
         self._journal, self._down, self._since = journal, down, time.time()
         self._desk = Desk(journal, self.engine.poke)
+        house = admitted(house, journal, self._desk, settings)
+        self._gate = Gate(house.fleet, journal.home, told=self._canary_told)
+        gated = msgspec.structs.replace(house, fleet=self._gate)
         self._server = Server(journal.home, self._call)
         self._audit = Upkeep(journal.home, self._audit_told, _say)
 

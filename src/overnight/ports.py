@@ -20,6 +20,7 @@ from overnight.judge.risk import Risk
 from overnight.judge.routing import Routing
 from overnight.judge.verdict import Opinion
 from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.limits import Window
 from overnight.missions.money import Budget, Grant
 from overnight.missions.policy import BoxLevel, Check, Policy
 from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec
@@ -375,6 +376,10 @@ class Route(Struct, frozen=True, kw_only=True):
         """Through the gateway, whoever pays."""
         return self.kind in ("gateway", "local")
 
+    def account(self, agent: str) -> str:
+        """Whose limits the runs of an agent share on this route: `claude direct`."""
+        return f"{agent} {self.kind}"
+
 
 class Ports(Struct, frozen=True, kw_only=True):
     """The warden's listeners, as loopback ports inside the box."""
@@ -434,6 +439,10 @@ class AgentEvent(Struct, frozen=True, kw_only=True):
     turn: bool = False
     #: Tokens that an answer of the model took, as far as the agent says by then; with its first event only.
     tokens: int = 0
+    #: What it says of the vendor's limits.
+    windows: tuple[Window, ...] = ()
+    #: The service failed (5xx, or nothing answered), and is asked again.
+    struck: bool = False
 
 
 class Agent(Protocol):

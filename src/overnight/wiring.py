@@ -27,10 +27,13 @@ from overnight.cassette.playback import Playback
 from overnight.cassette.recorder import Recorder
 from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable import pauses
-from overnight.durable.identity import boot_id
+from overnight.durable.desk import Desk
+from overnight.durable.identity import boot_id, is_alive
 from overnight.durable.journal import Journal, Observer
+from overnight.durable.limits import lifted_until
 from overnight.durable.purse import LedgerPurse
 from overnight.errors import NotARepository, OvernightError
+from overnight.fleet.admission import Admission, AdmittedFleet, AdmittedPurse
 from overnight.fleet.local import LocalFleet, read_identity, read_outcome, write_atomically
 from overnight.flows.discreet import discreet
 from overnight.guard.asking import question
@@ -51,6 +54,7 @@ from overnight.landing.queue import LocalLander
 from overnight.landing.repository import find_git_dir
 from overnight.landing.worktree import LocalWorkshop
 from overnight.missions.codec import encode
+from overnight.missions.hold import HoldReason
 from overnight.missions.money import Bill
 from overnight.missions.places import QUESTIONS, run_dir
 from overnight.missions.policy import BoxLevel, Policy
@@ -146,6 +150,38 @@ def network_of(home: Path, run: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(asked))
 
 
+def admitted(
+    house: House, journal: Journal, desk: Desk, settings: Settings, environ: Mapping[str, str] = os.environ
+) -> House:
+    """The house, whose runs start only where their account allows it. environ: the wardens'."""
+
+    def folder(run: str) -> Path:
+        return Path(run_dir(str(journal.home), run))
+
+    def account_of(agent: str) -> str:
+        try:
+            return choose_agent(agent, settings.agents, environ).route().account(agent)
+        except OvernightError:  # it can't start, or only once something has changed
+            return agent
+
+    def going(run: str) -> bool:
+        warden = read_identity(folder(run))
+        return warden is not None and is_alive(warden) and read_outcome(folder(run)) is None
+
+    def begun(run: str) -> bool:
+        return read_identity(folder(run)) is not None or read_outcome(folder(run)) is not None
+
+    def release(reason: HoldReason, about: str) -> None:
+        desk.call("release", {"actor": "daemon", "reason": reason.value, "about": about})
+
+    admission = Admission(journal, settings.limits.window, account_of, going, release)
+    return replace(
+        house,
+        fleet=AdmittedFleet(house.fleet, admission, begun),
+        purse=AdmittedPurse(house.purse, admission),
+    )
+
+
 async def door(sock: socket.socket, hosts: tuple[str, ...]) -> Callable[[], Awaitable[None]]:
     """A way out of a check's box, to these hosts only. What it refuses shows in the check's own output."""
     server = await serve(sock, Egress(hosts, lambda _event: None).handle)
@@ -187,6 +223,8 @@ async def keep(
             prices=settings.prices,
             tape=_recorder(folder, settings) if settings.cassette.record else None,
             playback=playback,
+            ceilings=settings.limits.window,
+            lifted=lambda: (lifted_until(folder.parents[3]) or 0.0) > time.time(),
         )
     except OvernightError as error:
         launch = FailureClass.LAUNCH

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from overnight.agents.claude_stream import Stream
+from overnight.missions.limits import Window
 from overnight.ports import AgentEvent
 
 
@@ -25,6 +26,13 @@ def assistant(*content: dict[str, Any], **more: Any) -> dict[str, Any]:
 WINDOW = {"status": "rejected", "resetsAt": 1795231849, "rateLimitType": "five_hour", "utilization": 1}
 TOOL = {"type": "tool_use", "id": "toolu_1", "name": "Bash"}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1"}
+
+
+def seen(status: str, used: float = 1.0) -> tuple[Window, ...]:
+    """The window as the stream tells it."""
+    return (Window(name="five-hour", used=used, resets=1795231849.0, status=status),)
+
+
 LINES: list[tuple[dict[str, Any], AgentEvent]] = [
     (
         {"type": "system", "subtype": "init", "session_id": "s1", "model": "m", "claude_code_version": "2.1.329"},
@@ -60,7 +68,7 @@ LINES: list[tuple[dict[str, Any], AgentEvent]] = [
             "error_status": None,
             "error": "server_error",
         },
-        AgentEvent(kind="retry", text="server_error (no status), retry 1 of 10"),
+        AgentEvent(kind="retry", text="server_error (no status), retry 1 of 10", struck=True),
     ),
     (
         {
@@ -72,15 +80,19 @@ LINES: list[tuple[dict[str, Any], AgentEvent]] = [
     ),
     (
         {"type": "rate_limit_event", "rate_limit_info": WINDOW},
-        AgentEvent(kind="limit", text="five-hour window: rejected, 100% used", failed=True),
+        AgentEvent(kind="limit", text="five-hour window: rejected, 100% used", failed=True, windows=seen("rejected")),
     ),
     (
         {"type": "rate_limit_event", "rate_limit_info": WINDOW | {"status": "allowed_warning", "utilization": 0.92}},
-        AgentEvent(kind="limit", text="five-hour window: allowed_warning, 92% used"),
+        AgentEvent(
+            kind="limit",
+            text="five-hour window: allowed_warning, 92% used",
+            windows=seen("allowed_warning", 0.92),
+        ),
     ),
     (
         {"type": "rate_limit_event", "rate_limit_info": WINDOW | {"status": "allowed", "isUsingOverage": True}},
-        AgentEvent(kind="limit", text="five-hour window: allowed, 100% used, billed extra"),
+        AgentEvent(kind="limit", text="five-hour window: allowed, 100% used, billed extra", windows=seen("allowed")),
     ),
     (
         {

@@ -103,7 +103,7 @@ def test_a_wait_that_passes_asks_nobody(tmp_path: Path) -> None:
         limited: "limit-reached", paused: "paused", after: "dependency",
     }  # fmt: skip
     said = desktop.ok("status")
-    assert re.search(rf"{limited} +limit-reached: limit; tried again at ", said)
+    assert re.search(rf"{limited} +limit-reached: limit; another run begins from its work tree at ", said)
     assert f"`overnight resume {paused}`" in said
 
 

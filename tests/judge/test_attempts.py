@@ -132,19 +132,20 @@ def test_the_breaker_opens_after_three_failed_launches() -> None:
     assert after(one, one, one).hold.reason is HoldReason.BREAKER_OPEN
 
 
-def test_a_known_reset_is_waited_for_to_the_second() -> None:
-    """A subscription window says when it opens."""
-    assert after(attempt(End.FAILED, FailureClass.LIMIT, until=4711.0)).hold.until == 4711.0
+def test_a_known_reset_is_waited_for() -> None:
+    """A subscription window says when it opens; its tasks wake right after that, not all at once."""
+    until = after(attempt(End.FAILED, FailureClass.LIMIT, until=4711.0)).hold.until
+    assert 4712.0 <= until <= 4741.0
 
 
 @given(st.integers(1, 30), st.text(min_size=1))
 def test_back_off_stays_within_floor_and_cap(times: int, run: str) -> None:
-    """base x 2^n with +-25 %, never under 10 s, never over 600 s and a quarter."""
+    """base x 2^n with +-25 %, never under 10 s, never over 600 s."""
     one = attempt(End.FAILED, FailureClass.VENDOR)
     one = replace(one, outcome=replace(one.outcome, run=run))
     until = after(*[one] * times).hold.until
     assert until is not None
-    assert 10.0 <= until - 1000.0 <= 750.0
+    assert 10.0 <= until - 1000.0 <= 600.0
 
 
 def test_a_lost_run_is_run_again_and_five_in_a_row_wait() -> None:

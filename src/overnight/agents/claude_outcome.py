@@ -14,6 +14,7 @@ from msgspec import Struct
 from overnight.agents import loose
 from overnight.agents.signals import signalled
 from overnight.agents.words import blocked, one_line, quoted
+from overnight.missions.limits import Trouble
 from overnight.missions.money import ModelUse
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec, Usage
 from overnight.missions.tokens import Tokens
@@ -75,7 +76,10 @@ class Row(Struct, frozen=True, kw_only=True):
     #: stop_reason
     stops: frozenset[str] = frozenset()
     startup: frozenset[str] = frozenset()
+    #: api_error
+    kinds: frozenset[str] = frozenset()
     end: End = End.FAILED
+    trouble: Trouble | None = None
 
     def fits(self, facts: Facts) -> bool:
         """Whether the facts bear one of the marks."""
@@ -86,6 +90,7 @@ class Row(Struct, frozen=True, kw_only=True):
             or loose.text(result, "terminal_reason") in self.reasons
             or loose.text(result, "stop_reason") in self.stops
             or loose.text(result, "startup_failure_reason") in self.startup
+            or loose.text(result, "api_error") in self.kinds
         )
 
 
@@ -114,6 +119,7 @@ _TABLE = (
         why="The vendor's limit is reached: {text}",
         statuses=frozenset({429}),
         errors=frozenset({"rate_limit"}),
+        trouble=Trouble.RATE,
     ),
     Row(
         failure=FailureClass.AUTH,
@@ -175,9 +181,23 @@ _TABLE = (
     ),
     Row(
         failure=FailureClass.VENDOR,
+        why="The vendor's service has too much to do: {text}",
+        statuses=frozenset({529}),
+        errors=frozenset({"overloaded"}),
+        trouble=Trouble.OVERLOADED,
+    ),
+    Row(
+        failure=FailureClass.VENDOR,
+        why="The vendor's service can't be reached: {text}",
+        kinds=frozenset({"connection_failed"}),
+        trouble=Trouble.NETWORK,
+    ),
+    Row(
+        failure=FailureClass.VENDOR,
         why="The vendor's service failed: {text}",
         statuses=_SERVER,
-        errors=frozenset({"server_error", "overloaded"}),
+        errors=frozenset({"server_error"}),
+        trouble=Trouble.OUTAGE,
     ),
 )
 
@@ -186,6 +206,7 @@ class _Verdict(Struct, frozen=True):
     end: End
     failure: FailureClass | None
     why: str
+    trouble: Trouble | None = None
 
 
 def classify(spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutcome:
@@ -197,12 +218,13 @@ def classify(spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutco
     """
     facts = gather(code, stdout, stderr)
     verdict = _verdict(facts)
-    limited = verdict.failure is FailureClass.LIMIT
+    limited = verdict.failure is FailureClass.LIMIT and bool(facts.window)
     return RunOutcome(
         run=spec.id,
         end=verdict.end,
         failure=verdict.failure,
         why=verdict.why,
+        trouble=Trouble.WINDOW if limited else verdict.trouble,
         code=code,
         said=quoted(facts.said),
         session=facts.session,
@@ -268,7 +290,7 @@ def _failed(failure: FailureClass, why: str) -> _Verdict:
 
 def _by_table(facts: Facts) -> _Verdict | None:
     row = next((row for row in _TABLE if row.fits(facts)), None)
-    return _Verdict(row.end, row.failure, row.why.format(text=facts.text)) if row else None
+    return _Verdict(row.end, row.failure, row.why.format(text=facts.text), row.trouble) if row else None
 
 
 def _by_status(facts: Facts) -> _Verdict | None:
@@ -281,7 +303,8 @@ def _by_status(facts: Facts) -> _Verdict | None:
         failure = FailureClass.AGENT if facts.answered else FailureClass.LAUNCH
         return _failed(failure, f"The vendor refused the request: {facts.text}")
     if loose.text(result, "terminal_reason") in ("api_error", "model_error", "completed"):
-        return _failed(FailureClass.VENDOR, f"The vendor's answers were broken: {facts.text}")
+        why = f"The vendor's answers were broken: {facts.text}"
+        return _Verdict(End.FAILED, FailureClass.VENDOR, why, Trouble.OUTAGE)
     return _failed(FailureClass.AGENT, f"It ended with an error: {facts.text}")
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from overnight.agents import loose
 from overnight.agents.words import one_line
+from overnight.missions.limits import Window
 from overnight.ports import AgentEvent
 
 _NOISE = AgentEvent(kind="noise")
@@ -125,7 +126,8 @@ def _retry(value: dict[str, Any]) -> AgentEvent:
     status = loose.whole(value, "error_status")
     attempt, most = loose.whole(value, "attempt"), loose.whole(value, "max_retries")
     error = loose.text(value, "error") or "no answer"
-    return AgentEvent(kind="retry", text=one_line(f"{error} ({status or 'no status'}), retry {attempt} of {most}"))
+    text = one_line(f"{error} ({status or 'no status'}), retry {attempt} of {most}")
+    return AgentEvent(kind="retry", text=text, struck=status is None or status >= 500)
 
 
 def _compacted(value: dict[str, Any]) -> AgentEvent:
@@ -165,16 +167,39 @@ def _system(value: dict[str, Any]) -> Sequence[AgentEvent]:
 
 
 def _limit(value: dict[str, Any]) -> Sequence[AgentEvent]:
-    """A subscription's window: rejected, near its end, or past it and billed. One with room says nothing new."""
+    """A subscription's windows: rejected, near their end, or past it and billed. What has room is told to nobody."""
     info = loose.child(value, "rate_limit_info")
-    status, window = loose.text(info, "status"), loose.text(info, "rateLimitType").replace("_", "-")
-    billed = info.get("isUsingOverage") is True
+    status, window = loose.text(info, "status"), _window_name(loose.text(info, "rateLimitType"))
+    billed, windows = info.get("isUsingOverage") is True, _windows(info)
     if status == "allowed" and not billed:
-        return ()
+        return (AgentEvent(kind="noise", windows=windows),) if windows else ()
     used = loose.number(info, "utilization")
     words = (f"{window} window: {status}", f"{used:.0%} used" if used is not None else "", billed and "billed extra")
     text = ", ".join(word for word in words if word)
-    return (AgentEvent(kind="limit", text=one_line(text), failed=status == "rejected"),)
+    return (AgentEvent(kind="limit", text=one_line(text), failed=status == "rejected", windows=windows),)
+
+
+def _windows(info: dict[str, Any]) -> tuple[Window, ...]:
+    """Every window that is named; the one that the event is about may be none of the list."""
+    named = loose.child(info, "unifiedWindows")
+    found = {name: _window(name, loose.child(named, name)) for name in named}
+    about = loose.text(info, "rateLimitType")
+    if about and about not in found:
+        found[about] = _window(about, info)
+    return tuple(window for window in found.values() if window.subscribed)
+
+
+def _window(name: str, said: dict[str, Any]) -> Window:
+    return Window(
+        name=_window_name(name),
+        used=loose.number(said, "utilization"),
+        resets=loose.number(said, "resetsAt"),
+        status=one_line(loose.text(said, "status"), 40),
+    )
+
+
+def _window_name(name: str) -> str:
+    return one_line(name.replace("_", "-"), 60)
 
 
 def _result(value: dict[str, Any]) -> AgentEvent:

@@ -56,6 +56,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "risk": Entry("overnight.cli.evidence:risk", "Every point of a result's risk."),
         "usage": Entry("overnight.cli.usage:usage", "What models were used for, over all your agents, and its worth."),
         "routes": Entry("overnight.cli.routes:routes", "Which model did what, how well and for how much."),
+        "limits": Entry("overnight.cli.limits:limits", "What vendors allow, how much is used, and whether they work."),
         "budget": Entry("overnight.cli.budget:budget", "What may be spent and what was; sets limits."),
     },
     "Steer": {

@@ -26,11 +26,13 @@ from overnight.judge.routing import Line, Route
 from overnight.judge.tamper.findings import Tampering
 from overnight.judge.verdict import Opinion, Said
 from overnight.missions.clarify import Clarity, Question, Signal
+from overnight.missions.limits import Contact, Window
 from overnight.missions.run import Result, RunOutcome, Usage
 from overnight.missions.task import Ending, Repo, Task
 from overnight.missions.tokens import Tokens
 from overnight.ports import Examined
 from overnight.report.forecast import ForecastView, WindowSeen
+from overnight.report.limits import AccountView, LimitsView, WindowView
 from overnight.report.usage import UsageRow, UsageView
 from overnight.report.views import (
     Action,
@@ -55,6 +57,7 @@ PRINTED: tuple[type[Struct], ...] = (
     Opinion, Said, LandingView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited,
     Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
     UsageView, UsageRow, Tokens, ForecastView, WindowSeen,
+    LimitsView, AccountView, WindowView, Contact, Window,
 )  # fmt: skip
 _HEAD = """# Command line
 
@@ -157,7 +160,7 @@ def _type(annotation: Any) -> str:
         text = re.sub(rf"\b{name}\b", plain, text)
     for kind in PRINTED:
         text = re.sub(rf"\b{kind.__name__}\b", f"[{kind.__name__}](#{kind.__name__.lower()})", text)
-    text = re.sub(r"\b(State|Decision|Level|Phase|End|FailureClass|LandingMode)\b", "text", text)
+    text = re.sub(r"\b(State|Decision|Level|Phase|End|FailureClass|Trouble|LandingMode)\b", "text", text)
     return _cell(text.replace(" | ", " or "))
 
 

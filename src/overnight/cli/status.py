@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from overnight import __version__
 from overnight.cli import home
+from overnight.cli.limits import state_words
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.words import clock, listed, since, until
 from overnight.errors import BadInput, BadUnit
@@ -70,6 +71,8 @@ def draw(seen: Seen) -> Paper:
     _daemon(paper, seen)
     for pause in view.pauses:
         _pause(paper, pause, view.at)
+    for account in view.shut:
+        paper.line((account.name, "bold"), *state_words(account, view.at))
     for repo in view.repos:
         _repo(paper, repo, view)
     if not view.repos:
@@ -154,7 +157,7 @@ def _waiting(row: TaskRow, now: float) -> list[Part]:
 def waits(hold: HoldView, now: float) -> str:
     """Why a task waits and what ends that."""
     if hold.until is not None:
-        return f"{hold.reason}: {hold.why}; tried again {until(hold.until, now)}"
+        return f"{hold.reason}: {hold.why}; {hold.then or 'tried again'} {until(hold.until, now)}"
     return f"{hold.reason}: {hold.why} → {hold.releases_on}"
 
 

@@ -17,6 +17,7 @@ SETTINGS_KEYS = frozenset({
     "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",
     "cassette",
     "usage",
+    "limits",
 })  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
 from overnight.guard.redact import RedactSettings
 from overnight.judge.budget import BudgetSettings
+from overnight.judge.limits import LimitSettings
 from overnight.judge.routing import Routing
 from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
@@ -130,6 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Prices of models that no list knows, or that cost you something else, by the model's name.
     prices: dict[str, Price] = {}
     usage: UsageSettings = UsageSettings()
+    limits: LimitSettings = LimitSettings()
     canary: Canary = Canary()
     guard: GuardSettings = GuardSettings()
     cassette: CassetteSettings = CassetteSettings()

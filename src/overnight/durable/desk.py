@@ -124,11 +124,15 @@ class Desk:
             if row["state"] == "waiting" and row["need_pool"] is None and not wait_for.startswith("task "):
                 make_ready(self.journal, task, "a person resumed it")
 
-    def do_release(self, *, actor: str, reason: str) -> int:
-        """Try every task again now that is held for this reason; how many."""
+    def do_release(self, *, actor: str, reason: str, about: str | None = None) -> int:
+        """Try every task again now that is held for this reason; how many. about: only those whose hold is about it."""
         with self.journal.tx("release held"):
-            sql = "SELECT id, wait_for FROM task WHERE json_extract(hold, '$.reason') = ? AND state = 'waiting'"
-            rows = [row for row in self.journal.db.execute(sql, (reason,)).fetchall() if _holds(row["wait_for"])]
+            sql = (
+                "SELECT id, wait_for FROM task WHERE json_extract(hold, '$.reason') = ? AND state = 'waiting' "
+                "AND (? IS NULL OR json_extract(hold, '$.about') = ?)"
+            )
+            found = self.journal.db.execute(sql, (reason, about, about)).fetchall()
+            rows = [row for row in found if _holds(row["wait_for"])]
             for row in rows:
                 name = row["wait_for"].removeprefix("signal ")
                 if name != "hold":  # a hold between runs is left by a signal

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from overnight.judge.change import Sort, sort_of
+from overnight.judge.holds import hold_for
 from overnight.missions.globs import matching
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.policy import Policy
-from overnight.missions.run import Attempt, CheckResult, End, FailureClass, RunOutcome
+from overnight.missions.run import Attempt, CheckResult, End, FailureClass
 
 #: A change to the policy itself is never landed by the task that made it.
 OWN_POLICY = "overnight.toml"
 #: Wardens lost in a row (kill -9, reboot) before a person is asked.
 LOST_IN_A_ROW = 5
-BACKOFF_FLOOR_S, BACKOFF_CAP_S, JITTER = 10.0, 600.0, 0.25
 
 
 class Proved(Struct, frozen=True):
@@ -146,24 +145,9 @@ def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:
             return Again("the run was lost with its machine")
         case FailureClass.MACHINE:
             return Wait(_hold(HoldReason.FAULT, f"{row} runs in a row were lost: {outcome.why}", resume, None))
-        case FailureClass.LIMIT:
-            until = outcome.until or _backoff(outcome, row)
-            return Wait(_hold(HoldReason.LIMIT_REACHED, outcome.why, "the limit resets", until))
-        case FailureClass.VENDOR:
-            return Wait(
-                _hold(HoldReason.VENDOR_OUTAGE, outcome.why, "the vendor answers again", _backoff(outcome, row))
-            )
-        case FailureClass.AUTH:
-            return Wait(_hold(HoldReason.AUTH_EXPIRED, outcome.why, f"log in again, then {resume}", None))
-        case FailureClass.MONEY:
-            # A budget of a day or a month begins anew by itself; a task's, or the vendor's credit, does not.
-            how = f"`overnight budget set` or new credit, then {resume}"
-            return Wait(_hold(HoldReason.ALLOWANCE_SPENT, outcome.why, how, outcome.until))
-        case FailureClass.LAUNCH:
-            reason = HoldReason.BREAKER_OPEN if row >= 3 else HoldReason.BOX_UNAVAILABLE
-            return Wait(_hold(reason, outcome.why, f"mend what it says, then {resume}", None))
         case _:
-            return None
+            hold = hold_for(outcome, row, task)
+            return None if hold is None else Wait(hold)
 
 
 def _runs(count: int) -> str:
@@ -177,13 +161,6 @@ def _in_a_row(attempts: Sequence[Attempt]) -> int:
             break
         count += 1
     return count
-
-
-def _backoff(outcome: RunOutcome, row: int) -> float:
-    """base x 2^n, within floor and cap, +-25 % by the run's name: repeatable, yet not all at once."""
-    wait = min(BACKOFF_CAP_S, BACKOFF_FLOOR_S * 2.0 ** min(row, 10))
-    spread = int.from_bytes(hashlib.sha256(outcome.run.encode()).digest()[:4], "big") / 0xFFFFFFFF
-    return outcome.ended + max(BACKOFF_FLOOR_S, wait * (1 - JITTER + 2 * JITTER * spread))
 
 
 def _hold(reason: HoldReason, why: str, releases_on: str, until: float | None) -> Hold:

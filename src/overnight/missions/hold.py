@@ -17,6 +17,8 @@ class HoldReason(StrEnum):
     ALLOWANCE_SPENT = "allowance-spent"
     AUTH_EXPIRED = "auth-expired"
     VENDOR_OUTAGE = "vendor-outage"
+    #: Nothing answers at the address of the model's service.
+    NETWORK_LOST = "network-lost"
     BOX_UNAVAILABLE = "box-unavailable"
     CANARY_FAILED = "canary-failed"
     DISK_LOW = "disk-low"
@@ -45,6 +47,10 @@ class Hold(Struct, frozen=True, kw_only=True):
     releases_on: str
     #: Epoch seconds at which the task is tried again by itself; None waits for a person.
     until: float | None = None
+    #: What happens at that time, for a person; empty: the task is tried again.
+    then: str = ""
+    #: What else it is about, for whoever knows that it has passed: the account whose limit was reached.
+    about: str = ""
 
 
 class Held(Exception):

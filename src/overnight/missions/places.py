@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: In a run's folder: what a person would have been asked so far.
 QUESTIONS = "questions.json"
+#: In a run's folder: what it sees of its model's service while it goes on.
+CONTACT = "contact.json"
 
 
 def split_run(run_id: str) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from overnight.missions.context import ContextUse
 from overnight.missions.guarding import GuardTable
+from overnight.missions.limits import Contact, Trouble
 from overnight.missions.money import Allowance, Bill, ModelUse
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.question import Question
@@ -145,6 +146,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     blocker: str = ""
     #: None when the session ended of itself and well.
     failure: FailureClass | None = None
+    #: What kept it from its model, where that was its end.
+    trouble: Trouble | None = None
     #: Exit code of the agent; None when it never started or was lost. Negative: the signal that ended it.
     code: int | None = None
     #: The agent's last words, quoted, never believed.
@@ -168,6 +171,10 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     tape: Tape | None = None
     #: Tool calls that the guard was asked about; None for an agent that has no hooks, or where nobody counted.
     calls: int | None = None
+    #: What it saw of its model's service.
+    contact: Contact = Contact()
+    #: The session of an earlier run that it went on with; None: it began one of its own.
+    resumed: str | None = None
     started: float = 0.0
     ended: float = 0.0
 

@@ -29,6 +29,8 @@ _PASSING = frozenset(
     {
         HoldReason.LIMIT_REACHED,
         HoldReason.VENDOR_OUTAGE,
+        HoldReason.NETWORK_LOST,
+        HoldReason.BREAKER_OPEN,
         HoldReason.QUIET_HOURS,
         HoldReason.PR_BACKLOG,
         HoldReason.FAULT,
@@ -120,6 +122,7 @@ def _hold(db: sqlite3.Connection, row: sqlite3.Row) -> HoldView | None:
         why=hold.why,
         releases_on=hold.releases_on,
         until=hold.until,
+        then=hold.then,
         needs_person=_needs_person(db, hold, row["wait_for"] or ""),
     )
 

@@ -9,6 +9,7 @@ from overnight.durable.pauses import read
 from overnight.missions.codec import decode
 from overnight.missions.task import Repo
 from overnight.report.journal import reading, snapshot
+from overnight.report.limits import shut_accounts
 from overnight.report.rows import QUEUED, rows_where
 from overnight.report.views import PauseView, RepoView, State, StatusView, TaskRow
 
@@ -31,7 +32,8 @@ def read_status(
     names = [*known, *(lane for lane in lanes if lane not in known)]
     views = [_repo(db, home, name, known.get(name), ended_since) for name in names if repo is None or name == repo]
     shown = tuple(view for view in views if view.path is not None or _has_tasks(view))
-    return StatusView(at=now, ended_since=ended_since, pauses=read_pauses(home), repos=shown)
+    shut = shut_accounts(db, home, now)
+    return StatusView(at=now, ended_since=ended_since, pauses=read_pauses(home), repos=shown, shut=shut)
 
 
 def repos(home: Path) -> tuple[Repo, ...]:

@@ -13,6 +13,7 @@ from overnight.missions.question import Question
 from overnight.missions.run import Result, RunOutcome
 from overnight.missions.task import Ending, Task
 from overnight.ports import Examined
+from overnight.report.limits import AccountView
 
 
 class State(StrEnum):
@@ -43,6 +44,8 @@ class HoldView(Struct, frozen=True, kw_only=True):
     until: float | None
     #: True when nothing goes on without a person.
     needs_person: bool
+    #: What happens at that time; empty: it is tried again.
+    then: str = ""
 
 
 class Action(Struct, frozen=True, kw_only=True):
@@ -122,6 +125,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
     ended_since: float
     pauses: tuple[PauseView, ...]
     repos: tuple[RepoView, ...]
+    #: Accounts whose runs do not start, since they do not work.
+    shut: tuple[AccountView, ...] = ()
 
 
 class LaunchFacts(Struct, frozen=True, kw_only=True):

@@ -20,12 +20,14 @@ from overnight.errors import BadInput, Unavailable
 from overnight.guard.redact import Redactor, known_secrets, sanitised
 from overnight.guard.scrub import scrubbed
 from overnight.guard.verdict import Call, Verdict
+from overnight.judge.limits import Ceilings
 from overnight.missions.codec import encode
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
 from overnight.usage.prices import Price
 from overnight.warden.account import Account, nothing, open_account, unpayable
+from overnight.warden.contact import Contacts
 from overnight.warden.deck import Deck
 from overnight.warden.egress import Egress
 from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping, clean
@@ -69,12 +71,15 @@ class Keeper:
         prices: Mapping[str, Price] | None = None,
         tape: Callable[[Opened, Callable[[str], str]], Recorder] | None = None,
         playback: Callable[[Surroundings, Callable[[str], str]], Playback] | None = None,
+        ceilings: Ceilings | None = None,
+        lifted: Callable[[], bool] = lambda: False,
     ) -> None:
         """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
         audit: makes the run's audit, of the agent's version, the box's level, and what takes secrets out of texts.
         paused: why nothing may go on now, asked before every call. secrets: patterns of what is a secret here. tools: read-only
         folders with programs; path: PATH inside. prices: those of the settings. tape: makes what records the
-        model traffic, of what takes secrets out too. playback: makes what answers it from a recording, of what is different now and what takes secrets out."""
+        model traffic, of what takes secrets out too. playback: makes what answers it from a recording, of what is different now and what takes secrets out.
+        ceilings: how far the run may use a subscription's windows, unless a person has lifted that."""
         self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
         self._environ, self._tools, self._path = environ, tools, path
         self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
@@ -89,6 +94,8 @@ class Keeper:
         self._decide, self._new_tape, self._new_playback = decide, tape, playback
         self._tape: Recorder | None = None
         self._deck: Deck | None = None
+        self._contacts: Contacts | None = None
+        self._ceilings, self._lifted = ceilings or Ceilings(), lifted
         self._stop, self._paused = stop, paused
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
         #: Why a call was refused since the run was to be ended: an agent that ends first has not ended of itself.
@@ -141,6 +148,13 @@ class Keeper:
         if (why := unpayable(self.spec, launch.route)) is not None:
             return self._outcome(End.FAILED, FailureClass.MONEY, why)
         self._account = await open_account(self.spec, launch.route, self._prices, self._record)
+        self._contacts = Contacts(
+            self.folder,
+            launch.route.account(self.agent.name),
+            self._ceilings,
+            self._lifted,
+            proxied=launch.route.proxied,
+        )
         self._redactor = Redactor(self._known(place, launch), self._patterns)
         if launch.hooked:
             self._witness.audit = self._new_audit(launch.version, self.box.level, self._without)
@@ -276,10 +290,12 @@ class Keeper:
             proxy.close()
 
     def _taps(self) -> tuple[Tap, ...]:
-        tape = self._tape
-        if tape is None:
-            return ()
-        return (lambda request: tape.hear(request.method, request.target, request.headers, request.body),)
+        tape, taps = self._tape, list[Tap]()
+        if self._contacts is not None and self._deck is None:  # what is played back says nothing of now
+            taps.append(self._contacts.tap)
+        if tape is not None:
+            taps.append(lambda request: tape.hear(request.method, request.target, request.headers, request.body))
+        return tuple(taps)
 
     def _record(self, event: Event) -> None:
         """Hooks and model traffic are signs of life, and they are on record before they take effect."""
@@ -328,6 +344,9 @@ class Keeper:
                 return self._deck.over
             if self._account is not None and (over := self._account.over()) is not None:
                 self.log.write(Limit(limit="allowance", why=over[2]))
+                return over
+            if self._contacts is not None and (over := self._contacts.over()) is not None:
+                self.log.write(Limit(limit="window", why=over[2]))
                 return over
             if (limit := self._over_limit()) is None:
                 return None
@@ -398,9 +417,11 @@ class Keeper:
             self._watch.said(event)
             if self._account is not None and event.tokens:
                 self._account.hear(event.tokens)
+            if self._contacts is not None:
+                self._contacts.heard(event)
             if event.kind != "noise":
                 said = msgspec.structs.asdict(event)
-                del said["turn"], said["tokens"], said["refused"]
+                del said["turn"], said["tokens"], said["refused"], said["windows"], said["struck"]
                 self.log.write(AgentSaid(event=said.pop("kind"), **said))
 
     # -- ending ---------------------------------------------------------------------------------------------
@@ -443,6 +464,8 @@ class Keeper:
             final = self._account.closed(final)
         if self._tape is not None:
             final = msgspec.structs.replace(final, tape=self._tape.close())
+        if self._contacts is not None:
+            final = self._contacts.closed(final)
         with contextlib.suppress(OSError):  # the outcome itself says it too
             self.log.write(Ended(end=final.end, why=final.why, failure=final.failure))
         self._witness.close(final)
