@@ -40,7 +40,8 @@ WINDOWS = st.builds(
 
 
 def window(name: str = "five-hour", used: float | None = None, **more: Any) -> Window:
-    return Window(**{"name": name, "used": used, "resets": NOW + 3600, "seen": NOW - 60, **more})
+    known: dict[str, Any] = {"resets": NOW + 3600, "seen": NOW - 60, **more}
+    return Window(name=name, used=used, **known)
 
 
 def test_the_latest_word_counts() -> None:

@@ -50,7 +50,7 @@ def of(**more: float | str | None) -> Window:
                 "x-ratelimit-reset-tokens": "6m0.5s",
             },
             (
-                of(name="requests", used=pytest.approx(1 / 60), resets=NOW + 1),
+                of(name="requests", used=1 - 59 / 60, resets=NOW + 1),
                 of(name="tokens", used=0.5, resets=NOW + 360.5),
             ),
         ),
