@@ -18,6 +18,7 @@ from overnight import wiring
 from overnight.durable.identity import Identity, identify, is_alive
 from overnight.fleet.local import TRIES, read_identity, read_outcome, write_atomically
 from overnight.missions.codec import encode
+from overnight.missions.places import pipe_of
 from overnight.missions.question import Question
 from overnight.missions.run import End, FailureClass, RunOutcome
 
@@ -362,3 +363,27 @@ def test_a_full_disk_does_not_take_the_outcome(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["waited", "completed", "empty"]
+
+
+def test_what_a_dead_warden_left_in_the_pipe_is_kept(scene: Scene) -> None:
+    """The box may print until it is dead too: its last words are in the log, and the run is lost only when it is gone."""
+    who = identify(os.getpid())
+    scene.folder.mkdir(parents=True)
+    write_atomically(scene.folder / "warden.json", encode(Identity(who.pid, who.started - 1, who.boot)))
+    log = scene.folder / "agent.jsonl"
+    fifo = pipe_of(str(log))
+    os.mkfifo(fifo)
+    box = os.open(fifo, os.O_RDWR)
+    os.write(box, b"last words")
+
+    async def story() -> RunOutcome:
+        run = asyncio.create_task(scene.fleet(BROKEN).run(scene.spec()))
+        while not log.exists() or not log.read_bytes():  # noqa: ASYNC110 (nobody announces it)
+            await asyncio.sleep(0)
+        assert not run.done()
+        os.close(box)
+        return await run
+
+    assert within(story()).end is End.LOST
+    assert log.read_bytes() == b"last words"
+    assert not Path(fifo).exists()
