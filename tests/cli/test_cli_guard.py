@@ -404,6 +404,12 @@ def test_a_named_pipe_does_not_hold_it_up(desktop: Desktop, shop: Path) -> None:
 # -- policy -------------------------------------------------------------------------------------------------
 
 
+def test_a_folder_is_judged_like_any_other_name(desktop: Desktop, shop: Path) -> None:
+    """A folder has no text to look into, and is no reason to stumble."""
+    (shop / "parts").mkdir()
+    assert explained(desktop, shop, "some-tool ./parts; cat parts").verdict.decision is Decision.ALLOW
+
+
 def test_the_policy_and_its_layers_are_shown(desktop: Desktop, shop: Path) -> None:
     """Each key with where it comes from: the settings, the repo's file on its target branch, or the defaults."""
     settings = '[guard]\nuploads = "ask"\nkill = "ask"\n'

@@ -38,6 +38,14 @@ def test_only_the_agents_own_files_are_read(tmp_path: Path) -> None:
         assert world.read(f"{tmp_path}/{path}") is None
 
 
+def test_a_folder_costs_no_descriptor(tmp_path: Path) -> None:
+    """Calls name folders all night: none of them leaves a descriptor open."""
+    world = disk(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert [world.read(str(tmp_path / "work")) for _ in range(8)] == [None] * 8
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_fifo_does_not_stop_the_warden(tmp_path: Path) -> None:
     """Reading one would wait for its writer for ever, and with it hooks and limits."""
     world = disk(tmp_path)

@@ -28,13 +28,16 @@ class Disk:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError):
             return None
-        with open(handle, "rb") as file:  # noqa: PTH123 (a descriptor, not a path)
+        try:
+            # Asked first: a folder can't even be wrapped into a file.
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 return None
-            try:
+            with open(handle, "rb", closefd=False) as file:
                 data = file.read(MOST + 1)
-            except OSError:
-                return None
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
         return data.decode(errors="replace") if len(data) <= MOST else None
 
 

@@ -9,7 +9,7 @@ from overnight.guard.loaders import exported
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.scanner import SyntaxProblem, ansi_c
-from overnight.guard.state import Values
+from overnight.guard.state import SECRET_NAME, Values
 from overnight.guard.text import HOLE, INPUT, NETWORK, SECRET, SHOWN, STAR, Text, taint_of
 
 _FORMAT = re.compile(r"%(?:%|-?[0-9.*]*(b|q|s|d|i|u|x|X|o|c|e|f|g|\([^)]*\)T))")
@@ -194,6 +194,8 @@ def declare(run: Run) -> Text:
         elif ("A" in flags or "a" in flags) and name not in state.arrays:
             state.arrays[name] = {}
     names = [word for word in run.args if not word.startswith("-")]
+    if "p" in flags and any(SECRET_NAME.search(name) for name in names):
+        return Text(HOLE, SECRET | SHOWN)
     return Text("") if names else Text(HOLE, SECRET)
 
 

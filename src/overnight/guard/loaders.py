@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Exec, GitLocal, Install, Net, Persist, Privilege
+from overnight.guard.effects import Exec, GitLocal, Guarding, Install, Net, Persist, Privilege
 from overnight.guard.machine import Run
 from overnight.guard.paths import under
 from overnight.guard.text import DECODED, HOLE, Text
@@ -48,6 +48,8 @@ _UNCHECKED = {
     "GIT_SSL_NO_VERIFY": "1",
     "npm_config_strict_ssl": "false",
 }
+#: Where an agent's variables matter; `bash` stands for whatever comes after an export.
+_STEERED = frozenset({"bash", "claude", "npx", "node"})
 _FETCHERS = frozenset({"bash", "npm", "npx", "pnpm", "yarn", "pip", "pip3", "git", "uv", "poetry"})
 _HARMLESS = re.compile(
     r"(?:/usr/bin/)?(?:true|:|cat|less|more|vi|vim|nano|emacs|code|ed|echo|head|tail|delta|bat|ssh)(?:\s+[-\w./=]+)*\Z"
@@ -126,6 +128,8 @@ def _variable(run: Run, name: str, value: Text) -> None:
         "CARGO_REGISTRIES_CRATES_IO_INDEX",
     ) and re.match(r"https?://(?!localhost|127\.)", value):
         run.emit(Install(manager=run.name, kind="name", registry=str(value)[:80], words=words))
+    elif name.startswith(("CLAUDE_CODE_", "CLAUDE_CONFIG_DIR", "ANTHROPIC_BASE_URL")) and run.name in _STEERED:
+        run.emit(Guarding(what=name, words=words))
     elif name.lower() in _PROXIES and (host := _PROXY.match(value)) and not host.group(1).startswith(_HERE):
         run.emit(Net(host=host.group(1), how="tunnel", words=words))
     elif _UNCHECKED.get(name) == value.lower() and run.name in _FETCHERS:

@@ -53,6 +53,8 @@ class Machine:
         self.extracted: dict[str, int] = {}
         #: Links that the call makes: path -> what it stands for.
         self.links: dict[str, str] = {}
+        #: Aliases of git that the call sets: `alias.x` -> what it stands for.
+        self.aliases: dict[str, str] = {}
         #: Other names that the call gives to files: path -> the path it was.
         self.programs: dict[str, str] = {}
         #: Code that runs when a shell ends, with the state that it will see.

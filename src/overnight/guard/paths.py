@@ -17,10 +17,15 @@ HARMLESS = frozenset({"/dev/null", "/dev/zero", "/dev/stdin", "/dev/stdout", "/d
                       "/dev/urandom", "/dev/full", "/dev/ptmx"})  # fmt: skip
 #: Devices that give bytes without end.
 BOTTOMLESS = frozenset({"/dev/zero", "/dev/random", "/dev/urandom", "/dev/full"})
+#: Other names of the root and of the working folder. Those of other processes are taken for one's own.
+_PROCESS = re.compile(r"/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/(root|cwd)(?=/|\Z)")
 
 
 def absolute(path: str, cwd: str) -> str:
     """`path` as seen from `cwd`, normalised. Holes stay holes."""
+    found = _PROCESS.match(path)
+    if found:
+        path = (cwd if found.group(1) == "cwd" else "") + (path[found.end() :] or "/")
     return posixpath.normpath(path if path.startswith("/") else f"{cwd}/{path}").replace("//", "/", 1)
 
 

@@ -26,12 +26,18 @@ class RunDisk:
         try:
             # Not to wait for who writes a FIFO: the agent may have made one, and the warden stands still meanwhile.
             fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode) or not self._still(fd):
-                    return None
+        except OSError:
+            return None
+        try:
+            # Asked first: a folder can't be wrapped into a file, and its descriptor would stay open.
+            if not stat.S_ISREG(os.fstat(fd).st_mode) or not self._still(fd):
+                return None
+            with os.fdopen(fd, "rb", closefd=False) as file:
                 data = file.read(MOST + 1)
         except OSError:
             return None
+        finally:
+            os.close(fd)
         return data.decode(errors="replace") if len(data) <= MOST else None
 
     def _still(self, fd: int) -> bool:

@@ -152,6 +152,9 @@ copilot deploy
 eb deploy|terminate|abort|restore|swap|scale|setenv|create|clone|ssh|restart|upgrade
 chalice,zappa,up,arc,begin,architect,sst,shuttle,nitric,encore,modal,beam,cog,banana,replicate,fal deploy|undeploy|remove|delete|destroy|rollback|stop|publish|push
 sst remove|deploy|unlock
+surge !list !whoami !--help !--version !-h
+flask db downgrade base
+manage.py migrate zero
 kamal,mrsk,capistrano,cap,dokku,piku,caprover,waypoint,porter,skaffold,tilt,devspace,garden,okteto,werf deploy|remove|delete|destroy|rollback|redeploy|setup|apps:destroy|ps:stop|app|down|production|purge|converge|dismiss
 kamal,mrsk app|accessory|proxy|server|registry|prune|env|traefik exec|stop|remove|reboot|push|all|bootstrap
 terraform,tofu apply|destroy|import|taint|untaint|force-unlock|refresh -auto-approve|--auto-approve|-destroy|-replace*|-force

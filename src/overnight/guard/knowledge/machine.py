@@ -47,6 +47,7 @@ localectl set-*
 nmcli networking|radio off
 nmcli connection|con|c|device|dev|d|dev delete|down|modify|add|edit|disconnect|import
 nmcli device|dev|d|con|connection|c up|connect
+resolvectl dns|domain|default-route|dnssec|revert
 networkctl down|up|delete|reconfigure
 ip link|addr|address|route|rule|neigh|netns|tunnel|tuntap|xfrm add|del|delete|set|flush|replace|change|append
 ip -batch|-b

@@ -41,7 +41,7 @@ az ad sp create-for-rbac
 az ad sp credential reset
 az ad app credential reset
 az acr login --expose-token
-az keyvault secret download|backup
+az keyvault secret download|backup|show
 az keyvault key backup|download
 az keyvault certificate backup|download
 az aks get-credentials --admin
@@ -174,6 +174,12 @@ netsh wlan key=clear
 screencapture,scrot,gnome-screenshot,grim,maim,spectacle,flameshot,xwd,fbgrab,wf-recorder,slurp,ksnip,shutter
 import,magick -window|x:
 keyctl print|read|pipe
+ykman oath|piv|openpgp
+step ca token
+step crypto decrypt|jwe
+systemd-creds decrypt|cat
+oathtool,tpm2_unseal,clevis !--help !--version
+git config *extraheader|credential.*|*.token|*.password !--unset !--unset-all
 ffmpeg x11grab|avfoundation
 arecord,parecord,rec
 xinput test

@@ -11,7 +11,7 @@ hatch config set
 conda,mamba,micromamba config --add|--set|--prepend|--append|append|prepend|set
 conda,mamba,micromamba install|create|update -c|--channel|-c=*|--channel=* !conda-forge !defaults !bioconda !pytorch !nvidia !anaconda
 npm,pnpm,yarn,bun config set registry|registry=*|//*|*:registry*|ignore-scripts|proxy|https-proxy|cafile|script-shell|shell|prefix
-npm,pnpm set registry*|//*|ignore-scripts|proxy
+npm,pnpm set registry*|//*|ignore-scripts*|proxy*|https-proxy*|prefix*|script-shell*|cafile*|strict-ssl*|node-options*|globalconfig*|userconfig*
 npm config set @*
 npm config edit
 yarn config set npmRegistryServer|registry|npmScopes*|yarnPath|unsafeHttpWhitelist|enableStrictSsl|plugins|npmAuthToken
@@ -120,6 +120,7 @@ gt submit|ss|push
 av push|submit|pr
 arc diff|land
 ghp-import -p|--push
+mkdocs gh-deploy
 mike deploy|delete|alias|set-default -p|--push
 """,
     "hooks": """

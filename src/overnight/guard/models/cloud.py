@@ -143,10 +143,10 @@ def gh(run: Run) -> Text | None:
             mutation and any(re.search(r"delete|remove", value) for value in found.all("-f", "--raw-field", "-F"))
         ):
             run.emit(Infra(service="gh", verb="destroy", detail="api DELETE", words=run.words))
-        elif (
-            method in ("POST", "PUT", "PATCH") or mutation or (fields and method != "GET" and words[1:] != ["graphql"])
-        ):
-            run.emit(Infra(service="gh", verb="change", detail="api write", words=run.words))
+        elif method in ("POST", "PUT", "PATCH") or (fields and method != "GET" and words[1:] != ["graphql"]):
+            run.emit(Infra(service="gh", verb="grant", detail="api write", words=run.words))
+        elif mutation:
+            run.emit(Infra(service="gh", verb="change", detail="api mutation", words=run.words))
         return Text(HOLE, NETWORK & 0)
     if noun == "alias" and verb == "set":
         code = words[-1]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Infra, Privilege, Read, Write
+from overnight.guard.effects import Infra, Install, Privilege, Read, Write
 from overnight.guard.machine import Run, model
 from overnight.guard.models.services import prints_secret
 from overnight.guard.options import options
-from overnight.guard.text import HOLE, Text, shown
+from overnight.guard.state import SECRET_NAME
+from overnight.guard.text import HOLE, LOCAL, NETWORK, Text, shown
 
 _DOCKER = ("-H", "--host", "-l", "--log-level", "--config", "-c", "--context", "-f", "--file", "-p", "--project-name", "--project-directory", "--profile",
            "--env-file", "--tlscacert", "--ansi", "--progress", "--url", "--connection", "--root", "--runroot", "--storage-driver", "-n", "--namespace")  # fmt: skip
@@ -93,6 +94,10 @@ def docker(run: Run) -> Text | None:
                 run.write(name)
     elif verb in ("stop", "kill", "pause") and any(_SHARED.search(word) for word in rest):
         run.emit(Infra(service=run.name, verb="destroy", detail=f"{verb} {shown(rest[-1])}", words=run.words))
+    elif verb in ("load", "import") and run.stdin is not None and run.stdin.taint & NETWORK:
+        run.emit(Install(manager=run.name, kind="url", names=("an image",), words=run.words))
+    elif verb in ("save", "export") and not {"-o", "--output"} & set(rest):
+        return Text(HOLE, LOCAL)
     elif verb in (
         "stop",
         "restart",
@@ -176,6 +181,15 @@ def _source(run: Run, mount: Text) -> str:
     return run.path(run.m.bounds.home + name[1:] if name.startswith("~") else name)
 
 
+#: Where engines and clusters mount secrets.
+_KEPT = re.compile(r"(?:^|[\s=])(?:/var)?/run/secrets/")
+
+
+def _asks_for_secret(inner: list[Text]) -> bool:
+    """`printenv DB_PASSWORD`: a secret by its name."""
+    return any(SECRET_NAME.search(word) for word in inner[1:])
+
+
 def _inside(run: Run, state: object, inner: list[Text], mounts: list[Text]) -> None:
     """What runs in a container is judged for code from elsewhere and for what is mounted; its own files are its own."""
     from overnight.guard.effects import Delete
@@ -184,6 +198,10 @@ def _inside(run: Run, state: object, inner: list[Text], mounts: list[Text]) -> N
 
     assert isinstance(state, State)
     before = len(run.m.effects)
+    if inner[:1] and inner[0].rpartition("/")[2] == "printenv" and _asks_for_secret(inner):
+        run.emit(Infra(service=run.name, verb="secret", detail="the environment of a container", words=run.words))
+    if any(_KEPT.search(word) for word in inner):
+        run.emit(Infra(service=run.name, verb="secret", detail="what is mounted as a secret", words=run.words))
     run.m.dispatch(Run(run.m, state, inner, run.stdin))
     targets: dict[str, str] = {}
     for mount in mounts:
@@ -399,11 +417,13 @@ def provisioning(run: Run) -> Text | None:
     elif prints_secret([str(word) for word in words]):
         run.emit(Infra(service=run.name, verb="secret", detail=f"{verb} {second}", words=run.words))
     elif verb in ("apply", "up", "deploy", "import", "write", "put") or (run.name == "ansible-playbook" and verb):
+        # A plan that was saved is applied without a question.
+        planned = run.name in ("terraform", "tofu") and bool(second)
         unasked = bool({"-auto-approve", "--auto-approve", "--yes", "-y"} & flags)
         run.emit(
             Infra(
                 service=run.name,
-                verb="apply-unasked" if unasked and verb == "apply" else "change",
+                verb="apply-unasked" if (unasked or planned) and verb == "apply" else "change",
                 detail=f"{verb} {second}",
                 words=run.words,
             )

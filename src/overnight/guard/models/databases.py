@@ -17,6 +17,10 @@ _DESTROY = re.compile(
     r"|alter\s+(?:table\b[^;]*\bdrop\b|database\b[^;]*\bset\b)|delete\s+from\b[^;]*\bwhere\s+(?:1\s*=\s*1|true)\b|dropdatabase|\.drop\b|deletemany\s*\(\s*\{\s*\}|remove\s*\(\s*\{\s*\}"
     r"|grant\s+all\b|shutdown\b|purge\s+binary|pg_terminate_backend|vacuum\s+full-|config\s+set\s+(?:dir|dbfilename)|script\s+flush|cluster\s+reset|debug\s+segfault)"
 )
+#: Rights of accounts, and settings of the whole server.
+_GRANT = re.compile(
+    r"(?i)\b(?:alter\s+(?:user|role|login)\b|alter\s+system\b|set\s+(?:global|persist)\b|grant\s+\w+\s+to\b|reassign\s+owned|set\s+password)"
+)
 _SHELL = re.compile(
     r"(?i)(?:\\!|^\s*system\s|^\s*\.(?:shell|system)\s|\bto\s+program\s+'([^']*)'|\bfrom\s+program\s+'([^']*)'|xp_cmdshell\s*'([^']*)')\s*([^\n]*)",
     re.MULTILINE,
@@ -39,6 +43,8 @@ def statements(run: Run, text: str) -> None:
     bare = _STRINGS.sub("''", _COMMENTS.sub(" ", text))
     if _DESTROY.search(bare) or (run.name in ("redis-cli", "valkey-cli") and _DESTROY.search(text)):
         run.emit(Infra(service=run.name, verb="destroy", detail=text[:80], words=run.words))
+    elif _GRANT.search(bare):
+        run.emit(Infra(service=run.name, verb="grant", detail=text[:80], words=run.words))
     elif re.search(r"(?i)\b(?:insert|update|delete|create|alter|grant|revoke|copy|merge|replace|set)\b", bare):
         run.emit(Infra(service=run.name, verb="change", detail=text[:80], words=run.words))
     for name in re.findall(
@@ -110,7 +116,7 @@ def client(run: Run) -> Text | None:
        "mongodump", "mongorestore", "mongoimport", "mongoexport", "initdb", "reindexdb", "vacuumdb", "pg_isready", "kafka-topics", "kafka-configs", "kafka-consumer-groups",
        "kafka-delete-records", "kafka-acls", "redis-server", "kafka-topics.sh", "kafka-configs.sh", "kafka-consumer-groups.sh", "kafka-delete-records.sh", "kafka-acls.sh",
        "rake-db", "alembic", "flyway", "liquibase", "prisma", "knex", "sequelize", "typeorm", "drizzle-kit", "rails", "artisan", "django-admin", "manage.py", "diesel", "sqlx",
-       "goose", "migrate", "dbmate", "atlas-db", "ecto")  # fmt: skip
+       "goose", "migrate", "dbmate", "atlas-db", "ecto", "sequelize-cli", "knex-cli", "typeorm-ts-node-commonjs", "mikro-orm")  # fmt: skip
 def admin(run: Run) -> Text | None:
     """Administration and migrations."""
     words = " ".join(word for word in run.args if " " not in word)
@@ -124,7 +130,7 @@ def admin(run: Run) -> Text | None:
     )
     destroys = destroys or (run.name == "pg_ctl" and "stop" in run.args)
     destroys = destroys or bool(re.search(
-        r"(?:^|\s)(?:drop|--delete\b|--delete-config|--reset-offsets.*--execute|--remove|shutdown|clean\b|db:drop|db:reset|migrate:(?:fresh|reset)|migrate reset|db push.*--force-reset"
+        r"(?:^|[\s:])(?:seed:replant|undo(?:$|\s)|reset$|clean(?:$|\s)|drop|--delete\b|--delete-config|--reset-offsets.*--execute|--remove|shutdown|clean\b|db:drop|db:reset|migrate:(?:fresh|reset)|migrate reset|db push.*--force-reset"
         r"|flush\b|reset_db|dropAll|drop-all|database reset|downgrade base|undo:all|--drop\b|--clean\b|schema:drop|db:wipe|db:schema:load|db:migrate:reset|rollback --all|down -all|sqlflush)", words))  # fmt: skip
     if {"--help", "--version", "--dry-run"} & set(run.args):
         return Text(HOLE)

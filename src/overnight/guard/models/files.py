@@ -305,9 +305,10 @@ def multicall(run: Run) -> Text | None:
 @model("rename", "prename", "mmv", "detox")
 def rename(run: Run) -> Text | None:
     """Many files get other names by a perl expression."""
-    for word in run.args:
-        if not word.startswith("-") and "/" in word and not re.match(r"[sy]?/|s[|,#]", word):
-            run.write(word)
+    words = [word for word in run.args if not word.startswith("-")]
+    # Perl's takes an expression, util-linux's two strings.
+    for word in words[1 if re.match(r"(?:s|y|tr)[^\w\s].*", words[0] if words else "") else 2 :]:
+        run.write(word)
     return Text("")
 
 

@@ -96,12 +96,15 @@ def find(run: Run) -> Text | None:
             there = run.path(f"{root}/{name}")
             if flag in ("-name", "-iname") and not under(there, run.m.bounds.worktree) and run.m.secret(there):
                 run.emit(Read(path=there, words=run.words))
-    _expression(run, args[place:], roots)
-    taint = LOCAL
-    return Text(HOLE, taint)
+    names = _expression(run, args[place:], roots)
+    if names and all(name in _REMADE for name in names):
+        found = [f"{run.path(root)}/{STAR}/{name.replace('*', STAR)}" for root in roots for name in names]
+        return Text("\n".join(found) + "\n", LOCAL)
+    return Text(HOLE, LOCAL)
 
 
-def _expression(run: Run, words: list[Text], roots: list[Text]) -> None:
+def _expression(run: Run, words: list[Text], roots: list[Text]) -> list[str]:
+    """What the expression would do; returns the names that it looks for."""
     names: list[str] = []
     place = 0
     while place < len(words):
@@ -124,6 +127,7 @@ def _expression(run: Run, words: list[Text], roots: list[Text]) -> None:
             if word in ("-name", "-iname") and place < len(words):
                 names.append(words[place])
             place += 1
+    return names
 
 
 def _deleted(run: Run, roots: list[Text], names: list[str]) -> None:

@@ -220,11 +220,12 @@ def _from_environment(run: Run, settings: dict[str, str]) -> None:
 
 
 def _sub(run: Run, sub: str, args: list[Text], settings: dict[str, str]) -> Text | None:
-    alias = settings.get("alias." + sub.lower())
+    alias = settings.get("alias." + sub.lower(), run.m.aliases.get("alias." + sub.lower()))
     if alias is not None and sub not in _SUBS:
         rest = {name: value for name, value in settings.items() if name != "alias." + sub.lower()}
         if alias.startswith("!"):
             return run.shell(Text(alias[1:] + " " + " ".join(args)), "git alias")
+        run.m.step()
         words = [Text("git"), *(Text(f"-c{name}={value}") for name, value in rest.items())]
         return run.shell(Text(_joined(words) + " " + alias + " " + _joined(args)), "git alias")
     for name, value in settings.items():

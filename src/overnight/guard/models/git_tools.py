@@ -48,6 +48,8 @@ def config_(run: Run, args: list[Text]) -> Text | None:
         if name.startswith("alias.") and operands[1].startswith("!"):
             run.shell(Text(operands[1][1:]), "git alias")
             run.emit(GitLocal(verb="config-exec", detail=name, words=run.words))
+        if name.startswith("alias."):
+            run.m.aliases[name] = str(operands[1])
         setting(run, name, operands[1], "config")
     if found.has("--unset", "--unset-all") and operands[:1] and operands[0].lower() == "core.hookspath":
         lost(run, "hooks-skip", "config --unset core.hooksPath")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
-from overnight.guard.effects import Delete, Infra, Kill, Persist, Privilege
+from overnight.guard.effects import Delete, Infra, Kill, Net, Persist, Privilege
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
+from overnight.guard.paths import writable
 from overnight.guard.text import HOLE, Text, known, shown
 
 #: Processes that are not the agent's to end.
 SUPERVISORS = re.compile(r"overnight|claude|warden|sshd|systemd|dockerd|Xorg|gnome-shell|init\b")
 
 
-@model("kill", "pkill", "killall", "skill", "xkill", "taskkill", "stop-process")
+@model("kill", "pkill", "killall", "killall5", "skill", "xkill", "taskkill", "stop-process")
 def kill(run: Run) -> Text | None:
     """Signals to processes."""
     found = options(run.args, valued=("-s", "--signal", "-n", "-u", "--user", "-g", "-t", "-P"))
@@ -31,8 +32,8 @@ def kill(run: Run) -> Text | None:
             run.emit(Kill(target=_target(run, target), words=run.words))
         return Text("")
     targets = found.operands
-    if run.name == "xkill" or (run.name == "skill" and any(not target.isdigit() for target in targets)):
-        # Both end whatever a user, a terminal or a click of the mouse names.
+    if run.name in ("xkill", "killall5") or (run.name == "skill" and any(not target.isdigit() for target in targets)):
+        # They end whatever a user, a terminal or a click of the mouse names.
         run.emit(Kill(target="all", words=run.words))
     if found.has("-u", "--user") and not targets:
         run.emit(Kill(target="all", words=run.words))
@@ -116,11 +117,37 @@ def services(run: Run) -> Text | None:
     return Text(HOLE)
 
 
+@model("serve", "http-server", "live-server", "darkhttpd", "miniserve", "webfsd", "thttpd", "mini_httpd", "sirv", "dufs", "twistd", "simple-http-server",
+       "gohttpserver", "updog", "webhook-server")  # fmt: skip
+def file_servers(run: Run) -> Text | None:
+    """A folder is handed to whoever asks."""
+    options_ = ("-p", "--port", "-l", "--listen", "-b", "--bind", "-a", "--addr", "--cors", "-t", "-c", "-u", "-g")
+    folders = options(run.args, valued=(*options_, *_SERVED))
+    for folder in [*folders.all(*_SERVED), *(word for word in folders.operands if word not in ("web", "http"))]:
+        served(run, folder)
+    return Text(HOLE)
+
+
+#: Options that name the folder to serve.
+_SERVED = ("--root", "-root", "--path", "--directory", "--dir", "-d", "-r", "-h", "-H")
+
+
+def served(run: Run, folder: Text) -> None:
+    """Files below a folder can be fetched by others: nothing but the run's own may be."""
+    place = run.path(run.m.bounds.home + folder[1:] if folder.startswith("~") else folder)
+    if not writable(place, run.m.bounds):
+        run.emit(Net(host="", how="write", sends="file", words=run.words))
+
+
 @model("nginx", "apachectl", "caddy", "httpd", "apache2ctl", "varnishadm", "unitd", "envoy", "lighttpd")
 def web_servers(run: Run) -> Text | None:
     """Stopping or reloading a server that others use."""
     if {"stop", "quit", "graceful-stop", "-k", "ban", "vcl.discard"} & set(run.args) and "graceful" not in run.args:
         run.emit(Infra(service=run.name, verb="destroy", detail=" ".join(run.args[:3]), words=run.words))
+    if run.name in ("httpd", "caddy"):
+        found = options(run.args, valued=("-p", "-c", "--listen", "--domain", "--config", "-f", *_SERVED))
+        for folder in found.all("-h", "--root", "-r") if run.name == "caddy" or found.has("-h") else []:
+            served(run, folder)
     return Text(HOLE)
 
 
@@ -303,8 +330,10 @@ def debugger(run: Run) -> Text | None:
 
 @model(
     "claude",
+    "claude-code",
     "codex",
     "gemini",
+    "gemini-cli",
     "opencode",
     "aider",
     "cursor-agent",

@@ -150,6 +150,8 @@ def _verb(run: Run, verb: str, names: list[Text], args: list[Text]) -> None:
         locked = not given or (
             any(word.startswith(("-r", "--requirement", "-e", "--editable")) for word in args) and not urls
         )
+        listed = [word for word in args if word.startswith(("http://", "https://")) and word not in given]
+        urls += [word for word in listed if args[args.index(word) - 1] in ("-r", "--requirement", "-c", "--constraint")]
         if "--git" in args:
             urls = urls or [Text("--git")]
         if any(HOLE in name for name in given) and not registry:

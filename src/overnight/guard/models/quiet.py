@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from overnight.guard.effects import Infra
 from overnight.guard.machine import Run, model
 from overnight.guard.text import CLASS, ENDLESS, HOLE, LOCAL, QUESTION, STAR, Text
 
@@ -48,6 +49,9 @@ def quiet(run: Run) -> Text | None:
         run.m.hunts = True
     if run.name == "yes":
         return Text(HOLE, ENDLESS)
+    if run.name == "ps" and any(re.fullmatch(r"[a-df-zA-Z]*e[a-zA-Z]*", word) for word in run.args):
+        # BSD's `e` shows the environment of every process.
+        run.emit(Infra(service="ps", verb="secret", detail="the environment of processes", words=run.words))
     if run.name == "mktemp":
         return Text(f"{run.m.bounds.tmp[0] if run.m.bounds.tmp else '/tmp'}/tmp.{run.m.number()}")  # noqa: S108
     if run.name in ("man", "whatis"):

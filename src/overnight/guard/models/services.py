@@ -160,6 +160,8 @@ def service(run: Run) -> Text | None:
         verb = "destroy"
     elif verb == "read" and prints_secret(words):
         verb = "secret"
+    elif verb == "change" and {"upload", "publish"} & set(words[:3]):
+        verb = "publish"
     if name == "restic" and words[:1] == ["cache"] and "--cleanup" in run.args:
         verb = "destroy"
     run.emit(Infra(service=name, verb=verb, detail=" ".join(words[:4]), words=run.words))

@@ -79,6 +79,8 @@ def _outside(run: Run) -> None:
     words = [str(word) for word in run.args if not word.startswith("-")]
     if _SHIPS & set(words[:2]) or (words and _SHIPPER.match(run.name)):
         run.emit(Infra(service=run.name, verb="publish", detail=" ".join(run.words[1:4]), words=run.words))
+    elif words[:2] in (["pr", "merge"], ["mr", "merge"]):
+        run.emit(Infra(service=run.name, verb="publish", detail="merge", words=run.words))
     elif prints_secret(words):
         run.emit(Infra(service=run.name, verb="secret", detail=" ".join(run.words[1:4]), words=run.words))
 

@@ -100,10 +100,9 @@ def builder(run: Run) -> Text | None:
         run.emit(Install(manager=run.name, kind="publish", words=run.words))
     if run.name == "cmake" and "-P" in run.args[:-1]:
         _cmake_script(run, run.read(run.args[run.args.index(Text("-P")) + 1]))
-    if run.name == "just" and (
-        place := next((i for i, word in enumerate(run.args) if word in ("-c", "--command")), None)
-    ):
-        return run.exec(run.args[place + 1 :])
+    given = [i for i, word in enumerate(run.args) if word in ("-c", "--command")]
+    if run.name == "just" and given:
+        return run.exec(run.args[given[0] + 1 :])
     if run.name == "cmake" and run.args[:1] == ["-E"]:
         return _cmake_tool(run)
     if re.search(r"\b(?:db|ecto|database)[:.](?:drop|reset|wipe|purge|migrate:reset|schema:load)", " ".join(run.args)):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from overnight.guard.effects import Net
 from overnight.guard.machine import MODELS, Run, model
+from overnight.guard.models.machine import served
 from overnight.guard.options import options
-from overnight.guard.paths import writable
 from overnight.guard.text import DECODED, HOLE, INPUT, LOCAL, NETWORK, Text, known
 from overnight.guard.unwrap.python import python_effects
 from overnight.guard.unwrap.scripts import source_effects
@@ -65,7 +64,12 @@ def interpreter(run: Run) -> Text | None:
     _preloads(run, found.all("-r", "--require", "--import", "-l") if language == "node" else [])
     if found.has("--version", "--help", "-V", "-v") and not found.has(*codes) and not found.operands:
         return Text("")
+    if language == "php" and found.has("-S"):
+        served(run, found.value("-t") or Text("."))
     inline = found.all(*codes)
+    if language == "ruby" and inline == ["httpd"]:
+        for folder in found.operands[:1]:
+            served(run, folder)
     if inline:
         text = Text("\n".join(inline), run.taint if run.taint & (NETWORK | INPUT) and _tainted_code(inline) else 0)
         _analysed(run, text, language, analyse)
@@ -157,9 +161,7 @@ def python_module(run: Run, module: Text, args: list[Text]) -> Text | None:
                 python_effects(run, code, "python")
     if module == "http.server":
         found = options(args, valued=("-b", "--bind", "-d", "--directory", "-p", "--protocol"))
-        folder = run.path(found.value("-d", "--directory") or Text("."))
-        if not writable(folder, run.m.bounds):
-            run.emit(Net(host="", how="write", sends="file", words=run.words))
+        served(run, found.value("-d", "--directory") or Text("."))
     if name in MODELS and name not in ("test",):
         return run.exec([Text(name), *args])
     touched(run, args)

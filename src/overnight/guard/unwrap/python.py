@@ -6,7 +6,7 @@ import ast
 
 from overnight.guard.effects import Kill, Net
 from overnight.guard.machine import Run
-from overnight.guard.text import DECODED, HOLE, LOCAL, SECRET, Text
+from overnight.guard.text import DECODED, HOLE, LOCAL, SECRET, STAR, Text
 from overnight.guard.unwrap.python_values import Value, Values, text_of
 from overnight.guard.unwrap.scripts import source_effects
 
@@ -154,7 +154,33 @@ class _Reader(Values, ast.NodeVisitor):
             over = self.value(part.iter)
             if isinstance(part.target, ast.Name) and over is not None:
                 self.names[part.target.id] = over[0] if isinstance(over, list) and over else over
+            for test in part.ifs:
+                self._filtered(test)
         self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        """A test of how a name ends says more of what it is."""
+        before = dict(self.names)
+        self._filtered(node.test)
+        narrowed = {name: value for name, value in self.names.items() if before[name] != value}
+        self.visit(node.test)
+        for statement in node.body:
+            self.visit(statement)
+        for name, value in narrowed.items():
+            if self.names.get(name) == value:
+                self.names[name] = before[name]
+        for statement in node.orelse:
+            self.visit(statement)
+
+    def _filtered(self, test: ast.expr) -> None:
+        """`if f.endswith(".pyc")`, where f is any name of a folder."""
+        if not (isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.func.attr == "endswith"):
+            return
+        name, ending = test.func.value, self.value(test.args[0]) if test.args else None
+        if isinstance(name, ast.Name) and isinstance(ending, str):
+            value = self.names.get(name.id)
+            if isinstance(value, str) and value.endswith(STAR):
+                self.names[name.id] = value + ending
 
     visit_ListComp = _comprehended  # noqa: N815 - the names that ast calls
     visit_SetComp = _comprehended  # noqa: N815

@@ -113,6 +113,8 @@ class Values:
             return self._expanded(first if first is not None else self._receiver(node))
         if tail == "home" or name == "Path.home":
             return self.run.m.bounds.home
+        if name == "os.listdir":
+            return STAR
         if name in ("glob.glob", "glob.iglob", "iglob") and first is not None:
             return text_of(first).replace("*", STAR)
         if tail in ("join", "joinpath") and name.startswith(("os.path", "posixpath", "path")):
@@ -146,7 +148,7 @@ class Values:
             return posixpath.join(base, *[text_of(arg) for arg in args])
         if tail in ("resolve", "absolute", "strip", "lower", "format"):
             return inner
-        if tail in ("glob", "rglob", "iterdir"):
+        if tail in ("glob", "rglob", "iterdir") and name.partition(".")[0] != "glob":
             return posixpath.join(text_of(inner), text_of(first).replace("*", STAR) if first is not None else STAR)
         return None
 

@@ -208,6 +208,12 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     )
     if _SECRET_ENV.search(text) and re.search(r"stringify|inspect|to_json|dumps|Dumper|body", text):
         sends = "secret"
+    if (
+        language == "node"
+        and {"-p", "--print", "-pe"} & set(run.args)
+        and re.search(r"\bprocess\.env\s*(?:[)\]},;]|$)", text)
+    ):
+        run.emit(Infra(service="the environment", verb="secret", words=run.words))
     if re.search(
         r"(?:console\.\w+|print|puts|echo|var_dump|print_r|p)\s*\(?\s*(?:process\.env|ENV|\$_ENV|%ENV)\s*[,);]?\s*$",
         text,

@@ -6,7 +6,7 @@ import re
 
 from msgspec import Struct
 
-from overnight.guard.effects import Persist
+from overnight.guard.effects import Infra, Persist
 from overnight.guard.machine import Run, model
 from overnight.guard.options import options
 from overnight.guard.text import HOLE, Text
@@ -91,9 +91,13 @@ def wrapped(run: Run) -> Text | None:
     rest = found.operands[wrapper.skip :]
     while rest and re.match(r"[A-Za-z_]\w*=", rest[0]):
         rest = rest[1:]
+    if run.name in _KEEPERS and [word.rpartition("/")[2] for word in rest] in (["env"], ["printenv"]):
+        run.emit(Infra(service=run.name, verb="secret", detail="the credentials that it hands on", words=run.words))
     return run.exec(rest) if rest else Text(HOLE)
 
 
+#: Wrappers that put credentials into the environment of what they start.
+_KEEPERS = frozenset({"aws-vault", "op", "doppler", "infisical", "dotenvx"})
 _OTHERS = frozenset(
     {"poetry", "pipenv", "pdm", "rye", "hatch", "bundle", "conda", "mamba", "doppler", "op", "mise", "gdb", "rustup"}
 )
