@@ -1,6 +1,6 @@
 """`python -m benchmarks`: all of them."""
 
-from benchmarks import audit, boxes, engine, gateway, hook, night
+from benchmarks import audit, boxes, engine, gateway, hook, night, usage
 from benchmarks.table import head
 
 head("The engine alone")
@@ -13,4 +13,6 @@ head("The hook")
 hook.main()
 head("Boxes")
 boxes.main()
+head("Usage: the index of logs")
+usage.main()
 night.main()

@@ -14,6 +14,7 @@ from overnight.cli import home
 from overnight.cli.paper import note, say_json
 from overnight.errors import BadInput, BadUnit
 from overnight.missions.units import Duration
+from overnight.report.forecast import told
 from overnight.report.usage import BY, UsageView, Wanted, local
 from overnight.report.usage import usage as view_of
 from overnight.usage.places import AGENTS, UsageSettings, roots, run_roots
@@ -76,7 +77,7 @@ def _look(settings: UsageSettings, wanted: Wanted, now: float, *, whole: bool) -
         done = index.refresh(every)
         if whole:
             note_runs(state, index)
-        found = view_of(index.db, wanted, now)
+        found = view_of(index.db, wanted, now, told(state, now))
     yours = tuple(root.path for root in done.roots if not root.run)
     return replace(found, roots=yours, logs=done.files, problems=done.problems)
 
@@ -132,6 +133,4 @@ def _named(named: tuple[str, ...]) -> UsageSettings:
         if agent not in AGENTS or not folder:
             raise BadInput(problem=f"`--from`: {each!r} is not AGENT=FOLDER. Agents are {', '.join(AGENTS)}.")
         found[agent] += (folder,)
-    return UsageSettings(
-        claude=found["claude"], codex=found["codex"], gemini=found["gemini"], opencode=found["opencode"]
-    )
+    return UsageSettings(claude=found["claude"], codex=found["codex"], gemini=found["gemini"])

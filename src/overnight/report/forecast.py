@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 from msgspec import Struct
 
+from overnight.judge.limits import Ceilings
+from overnight.report.limits import limits
 from overnight.usage.costs import dollars
 
 BLOCK_S = 5 * 3600
@@ -64,6 +67,17 @@ class ForecastView(Struct, frozen=True, kw_only=True):
     range_cost: tuple[float, float] | None
 
 
+def told(home: Path, now: float) -> tuple[WindowSeen, ...]:
+    """What Overnight's own runs saw of vendors' limits."""
+    accounts = limits(home, Ceilings(), now).accounts
+    return tuple(
+        WindowSeen(account=account.name, name=window.name, used=window.used, resets=window.resets,
+                   status=window.status, source=window.source, seen=window.seen)
+        for account in accounts
+        for window in account.windows
+    )  # fmt: skip
+
+
 def windows(db: sqlite3.Connection, now: float) -> tuple[WindowSeen, ...]:
     """What sessions' logs say of vendors' limits. A window that has begun anew since then is unknown, not empty."""
     sql = "SELECT agent, name, used, resets, status, seen FROM window ORDER BY agent, name"
@@ -83,11 +97,12 @@ def _current(window: WindowSeen, now: float) -> WindowSeen:
     )  # fmt: skip
 
 
-def forecasts(db: sqlite3.Connection, now: float) -> Iterator[ForecastView]:
-    """One for each agent that worked within its latest five hours."""
-    known = {each.account: each for each in windows(db, now) if each.name == "five-hour" and each.resets is not None}
+def forecasts(db: sqlite3.Connection, known: Iterable[WindowSeen], now: float) -> Iterator[ForecastView]:
+    """One for each agent that worked within its latest five hours. known: what was said of limits."""
+    timed = [each for each in known if each.name == "five-hour" and each.resets is not None]
+    latest = {each.account.split(" ")[0]: each for each in sorted(timed, key=lambda each: each.seen)}
     for agent in AGENTS:
-        window = known.get(agent)
+        window = latest.get(agent)
         if window is not None and window.resets is not None:
             start, source = window.resets - BLOCK_S, "vendor"
         else:

@@ -34,7 +34,7 @@ class UsageRow(Struct, frozen=True, kw_only=True):
 
     #: `2026-11-21`, `2026-W47`, `2026-11`, a session's, task's or model's name; of a block its beginning.
     name: str
-    #: claude, codex, gemini or opencode; empty where there are several.
+    #: claude, codex or gemini; empty where there are several.
     agent: str
     #: The folder of a session; empty where there are several.
     folder: str
@@ -117,8 +117,8 @@ class _Session(NamedTuple):
     repo: str
 
 
-def usage(db: sqlite3.Connection, wanted: Wanted, now: float) -> UsageView:
-    """Add up the index. Raises BadInput for a project that no log speaks of."""
+def usage(db: sqlite3.Connection, wanted: Wanted, now: float, told: tuple[WindowSeen, ...] = ()) -> UsageView:
+    """Add up the index. told: what else is known of vendors' limits. Raises BadInput for a project that no log speaks of."""
     sessions = _sessions(db, wanted)
     key = _keys(db, wanted, sessions)
     rows, total = dict[tuple[object, ...], _Sum](), _Sum()
@@ -130,14 +130,15 @@ def usage(db: sqlite3.Connection, wanted: Wanted, now: float) -> UsageView:
         for each in (rows[where], total):
             each.add(cell)
     found = [rows[where].row(str(where[-1]), wanted, sessions) for where in sorted(rows, key=_placed)]
+    known = (*told, *windows(db, now))
     return UsageView(
         at=now,
         by=wanted.by,
         timezone=wanted.zone.key if wanted.zone is not None else "",
         rows=tuple(found),
         total=total.row("total", wanted, {}),
-        windows=windows(db, now),
-        forecasts=tuple(forecasts(db, now)),
+        windows=known,
+        forecasts=tuple(forecasts(db, known, now)),
     )
 
 

@@ -77,8 +77,6 @@ def _walk(root: Root, folder: str, wanted: Callable[[Root, str], bool], found: F
             for entry in entries:
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if root.agent == "opencode":
-                            continue  # one file, right here
                         if depth:
                             _walk(root, entry.path, wanted, found, depth - 1)
                         else:

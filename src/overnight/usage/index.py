@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from overnight.durable.journal import refuse_network
 from overnight.errors import IndexBroken, IndexNewer, StateNotWritable
-from overnight.usage import claude_log
+from overnight.usage import claude_log, codex_log, gemini_log
 from overnight.usage.book import Book
 from overnight.usage.costs import Costs, fingerprint
 from overnight.usage.files import File, Found, Known, look, mark_of
@@ -36,8 +36,9 @@ PATIENCE_S = 60.0
 #: Bytes of logs that one transaction takes in.
 BATCH = 32 << 20
 Reader = Callable[[bytes, Reading], Seen]
-READERS: dict[str, Reader] = {"claude": claude_log.read}
-_ENDINGS = {"claude": ".jsonl"}
+READERS: dict[str, Reader] = {"claude": claude_log.read, "codex": codex_log.read, "gemini": gemini_log.read}
+#: How the names of logs begin; all of them end in `.jsonl`.
+_BEGINNINGS = {"claude": "", "codex": "rollout-", "gemini": "session-"}
 
 
 class Refreshed(Struct, frozen=True, kw_only=True):
@@ -225,7 +226,7 @@ class Index:
 
 
 def _wanted(root: Root, name: str) -> bool:
-    return root.agent in READERS and name.endswith(_ENDINGS[root.agent])
+    return root.agent in READERS and name.endswith(".jsonl") and name.startswith(_BEGINNINGS[root.agent])
 
 
 def _same(known: tuple[object, ...] | None, file: File) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-AGENTS = ("claude", "codex", "gemini", "opencode")
+AGENTS = ("claude", "codex", "gemini")
 
 
 class UsageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,8 +19,6 @@ class UsageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     codex: tuple[str, ...] | None = None
     #: Folders of Gemini CLI, such as `~/.gemini`.
     gemini: tuple[str, ...] | None = None
-    #: Data folders of OpenCode, such as `~/.local/share/opencode`.
-    opencode: tuple[str, ...] | None = None
     #: Whose days are counted, such as `Europe/Berlin`; this machine's time zone when absent.
     timezone: str | None = None
 
@@ -52,8 +50,7 @@ def run_roots(state: Path) -> Iterator[Root]:
     for home in sorted(state.glob("runs/*/*/*/home")):
         life = home.parent
         run = f"{life.parent.parent.name}.{life.parent.name}.{life.name}"
-        for agent, folder in (("claude", ".claude"), ("codex", ".codex"), ("gemini", ".gemini"),
-                              ("opencode", ".local/share/opencode")):  # fmt: skip
+        for agent, folder in (("claude", ".claude"), ("codex", ".codex"), ("gemini", ".gemini")):
             if (home / folder).is_dir():
                 for path in _within(agent, home / folder):
                     yield Root(agent=agent, path=str(path), run=run)
@@ -69,10 +66,8 @@ def _usual(agent: str, env: Mapping[str, str]) -> Iterator[Path]:
             yield _expanded("~/.claude", env)
         case "codex":
             yield _expanded(env.get("CODEX_HOME") or "~/.codex", env)
-        case "gemini":
-            yield _expanded("~/.gemini", env)
         case _:
-            yield _xdg(env, "XDG_DATA_HOME", ".local/share") / "opencode"
+            yield _expanded("~/.gemini", env)
 
 
 def _within(agent: str, folder: Path) -> tuple[Path, ...]:
@@ -82,10 +77,8 @@ def _within(agent: str, folder: Path) -> tuple[Path, ...]:
             return (folder / "projects",)
         case "codex":
             return folder / "sessions", folder / "archived_sessions"
-        case "gemini":
-            return (folder / "tmp",)
         case _:
-            return (folder,)
+            return (folder / "tmp",)
 
 
 def _xdg(env: Mapping[str, str], variable: str, default: str) -> Path:
