@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.table import row
 
@@ -32,18 +33,18 @@ ROUNDS = 5
 def _text(pick: random.Random, n: int, session: str) -> bytes:
     """A response in two rows, and what stands around it."""
     at = datetime.fromtimestamp(BEGIN + pick.randrange(30 * 86400), UTC).isoformat(timespec="milliseconds")
-    usage = {
+    usage: dict[str, Any] = {
         "input_tokens": pick.randrange(3000), "output_tokens": pick.randrange(1, 900), "cache_read_input_tokens": 40_000,
         "cache_creation_input_tokens": 500, "cache_creation": {"ephemeral_5m_input_tokens": 500, "ephemeral_1h_input_tokens": 0},
         "service_tier": "standard", "speed": "standard", "inference_geo": "", "iterations": [],
     }  # fmt: skip
-    message = {
+    message: dict[str, Any] = {
         "id": f"msg_{n:09d}",
         "model": pick.choice(MODELS),
         "content": [{"type": "text", "text": "x" * 300}],
         "usage": usage,
     }
-    said = {
+    said: dict[str, Any] = {
         "type": "assistant",
         "timestamp": at.replace("+00:00", "Z"),
         "sessionId": session,
@@ -51,7 +52,7 @@ def _text(pick: random.Random, n: int, session: str) -> bytes:
         "message": message,
     }
     said |= {"requestId": f"req_{n:09d}", "uuid": f"u{n}", "version": "2.1.329"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         said,
         said | {"uuid": f"v{n}"},
         {"type": "user", "sessionId": session, "message": {"content": "y" * pick.randrange(24_000)}},
@@ -153,7 +154,11 @@ def main(megabytes: int = 1000, folder: Path | None = None) -> None:
         if other is None:
             sys.stdout.write("ccusage: not there\n")
             return
-        theirs = [run([*other, "daily", "--json", "--offline"], home) for _ in range(3)]
+        try:
+            theirs = [run([*other, "daily", "--json", "--offline"], home) for _ in range(3)]
+        except RuntimeError as error:
+            sys.stdout.write(f"ccusage: not there ({error})\n")
+            return
         _rows("ccusage daily, every time", theirs)
         _compare(more[-1][3], theirs[-1][3])
 
