@@ -28,6 +28,18 @@ _PLACES = frozenset(
         "GNUPGHOME",
     }
 )
+#: Where packages come from.
+_INDEXES = frozenset({
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "NPM_CONFIG_REGISTRY",
+    "npm_config_registry", "GOPROXY", "CARGO_REGISTRIES_CRATES_IO_INDEX",
+})  # fmt: skip
+#: Options of an interpreter, given through the environment -> those that load code.
+_LOADING = {
+    "NODE_OPTIONS": re.compile(r"--(?:require|import|loader|experimental-loader|eval)|(?:^|\s)-r\b"),
+    **dict.fromkeys(("PERL5OPT", "RUBYOPT"), re.compile(r"-[Mmr]")),
+    **dict.fromkeys(("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS"), re.compile("agent")),
+    **dict.fromkeys(("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB"), re.compile(r"\A(?!(?:0|i?pdb\.set_trace)\Z)")),
+}  # fmt: skip
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "env"})
 _GIT_CODE = frozenset(
     {"GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS"}
@@ -100,33 +112,9 @@ def _variable(run: Run, name: str, value: Text) -> None:
     elif name == "PROMPT_COMMAND" or name.startswith("BASH_FUNC_"):
         body = value[value.find("{") :] if name.startswith("BASH_FUNC_") and "{" in value else value
         _code(run, Text(body, value.taint), name)
-    elif (
-        (
-            name == "NODE_OPTIONS"
-            and re.search(r"--(?:require|import|loader|experimental-loader|eval)|(?:^|\s)-r\b", value)
-        )
-        or (name in ("PERL5OPT", "RUBYOPT") and re.search(r"-[Mmr]", value))
-        or (
-            name in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS")
-            and "agent" in value
-        )
-        or (
-            name in ("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB")
-            and value not in ("0", "pdb.set_trace", "ipdb.set_trace")
-        )
-    ):
+    elif _loads(name, value):
         run.emit(Persist(kind="loader", path=name, words=words))
-    elif name in (
-        "PIP_INDEX_URL",
-        "PIP_EXTRA_INDEX_URL",
-        "UV_INDEX_URL",
-        "UV_DEFAULT_INDEX",
-        "UV_INDEX",
-        "NPM_CONFIG_REGISTRY",
-        "npm_config_registry",
-        "GOPROXY",
-        "CARGO_REGISTRIES_CRATES_IO_INDEX",
-    ) and re.match(r"https?://(?!localhost|127\.)", value):
+    elif name in _INDEXES and re.match(r"https?://(?!localhost|127\.)", value):
         run.emit(Install(manager=run.name, kind="name", registry=str(value)[:80], words=words))
     elif name.startswith(("CLAUDE_CODE_", "CLAUDE_CONFIG_DIR", "ANTHROPIC_BASE_URL")) and run.name in _STEERED:
         run.emit(Guarding(what=name, words=words))
@@ -140,6 +128,11 @@ def _variable(run: Run, name: str, value: Text) -> None:
         _git(run, name, value)
     elif name in _PAGERS and not _HARMLESS.match(value):
         _code(run, value, name)
+
+
+def _loads(name: str, value: Text) -> bool:
+    """True for options of an interpreter that load code."""
+    return name in _LOADING and bool(_LOADING[name].search(value))
 
 
 def _stray(run: Run, name: str, value: Text) -> bool:

@@ -197,6 +197,14 @@ def source_effects(run: Run, source: Text, language: str) -> None:
         run.emit(Install(manager="R", kind="url", names=(mirror.group(1)[:80],), words=run.words))
     if _EVAL.search(text):
         _evals(run, text, language)
+    _reaches(run, text, texts, language)
+    for name in texts:
+        if _PATHLIKE.fullmatch(name) and len(name) < 300:
+            _touched(run, name, text)
+
+
+def _reaches(run: Run, text: str, texts: list[str], language: str) -> None:
+    """Hosts that the source talks to, and what it hands out: files, secrets, the environment, a shell."""
     hosts = [host.rpartition("@")[2] for host in _NETWORK.findall(text)]
     reads_secret = any(run.m.secret(run.path(_home(run, name))) for name in texts if _PATHLIKE.fullmatch(name))
     sends = (
@@ -225,9 +233,6 @@ def source_effects(run: Run, source: Text, language: str) -> None:
     if _SOCKET.search(text):
         shells = re.search(r"/bin/(?:ba|z|da)?sh|\bsh -i|cmd\.exe|exec\b", text)
         run.emit(Net(host=hosts[0] if hosts else "", how="reverse-shell" if shells else "raw", words=run.words))
-    for name in texts:
-        if _PATHLIKE.fullmatch(name) and len(name) < 300:
-            _touched(run, name, text)
 
 
 def _maybe_code(run: Run, texts: list[str], language: str) -> None:
