@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import random
 import shutil
 import subprocess
@@ -113,10 +114,12 @@ def ccusage(folder: Path | None, home: Path) -> list[str] | None:
     if node is None or (folder is None and npm is None):
         return None
     if folder is None:
+        # The program itself; the package around it only starts it.
+        kind = f"@ccusage/ccusage-{sys.platform}-{'arm64' if platform.machine() in ('arm64', 'aarch64') else 'x64'}"
         folder = home / "npm"
         folder.mkdir()
         done = subprocess.run(
-            [str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), "ccusage"],
+            [str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), kind],
             env={"HOME": str(folder), "PATH": os.environ["PATH"]} | {k: v for k, v in os.environ.items() if k.startswith("npm_config")},
             capture_output=True, check=False,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -34,7 +34,8 @@ class _Fork(Struct):
 class _Message(Struct):
     id: str | None = None
     model: str | None = None
-    usage: dict[str, Any] | None = None
+    #: As it is written: most rows repeat that of the one before.
+    usage: msgspec.Raw | None = None
 
 
 class _Row(Struct):
@@ -62,13 +63,37 @@ _KIND = msgspec.json.Decoder(_Kind)
 
 def read(block: bytes, reading: Reading) -> Seen:
     """What a block of whole lines says. The state of the reading is left as it is: every row stands for itself."""
-    seen = Seen()
+    seen, last = Seen(), _Row()
     for line in marked(block, _MARK):
         row = _row(line)
         if row is None or row.type != "assistant" or row.message is None or row.message.usage is None:
             continue
-        _take(row, row.message, row.message.usage, reading, seen)
+        if not _repeats(row, last):
+            last = row
+            if isinstance(usage := _value(row.message.usage), dict):
+                _take(row, row.message, cast("dict[str, Any]", usage), reading, seen)
     return seen
+
+
+def _repeats(row: _Row, last: _Row) -> bool:
+    """Another part of the same response, which says nothing that the one before did not."""
+    one, other = row.message, last.message
+    if one is None or other is None or not one.id or row.quotaLimits is not None:
+        return False
+    return (
+        (one.id, one.model, row.sessionId, row.requestSessionId, row.cwd)
+        == (other.id, other.model, last.sessionId, last.requestSessionId, last.cwd)
+        and row.forkedFrom == last.forkedFrom
+        and (row.timestamp or "") >= (last.timestamp or "~")
+        and one.usage == other.usage
+    )
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _take(row: _Row, message: _Message, usage: dict[str, Any], reading: Reading, seen: Seen) -> None:
@@ -157,7 +182,7 @@ def _loose(value: Any) -> _Row | None:
         usage = inner.get("usage")
         kept["message"] = _Message(
             **{name: inner[name] for name in ("id", "model") if isinstance(inner.get(name), str)},
-            usage=usage if isinstance(usage, dict) else None,  # pyright: ignore[reportUnknownArgumentType] (JSON)
+            usage=msgspec.Raw(msgspec.json.encode(usage)) if isinstance(usage, dict) else None,
         )
     return _Row(**kept)
 
