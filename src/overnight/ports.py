@@ -420,6 +420,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     version: str = ""
     #: False for an agent that has no hooks: then only the box guards it.
     hooked: bool = True
+    #: The header, in lower case, that marks requests which are not the main session's: those of its helpers.
+    aside: str = ""
 
 
 class AgentEvent(Struct, frozen=True, kw_only=True):
@@ -443,6 +445,17 @@ class AgentEvent(Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...] = ()
     #: The service failed (5xx, or nothing answered), and is asked again.
     struck: bool = False
+    #: The model that the session begins with, where it says.
+    model: str = ""
+
+
+class Moment(Struct, frozen=True, kw_only=True):
+    """Something in a session that its agent waits for us about."""
+
+    #: compacting: its context is about to be summed up; compacted: it was
+    kind: str
+    #: The file that keeps the session, as the agent says.
+    transcript: str = ""
 
 
 class Agent(Protocol):
@@ -475,6 +488,15 @@ class Agent(Protocol):
 
     def answer(self, event: Mapping[str, Any], verdict: Verdict) -> Mapping[str, Any]:
         """The hook's response body for a verdict."""
+        ...
+
+    def moment(self, event: Mapping[str, Any]) -> Moment | None:
+        """What a hook request that asks for no call waits for; None for those that wait for nothing."""
+        ...
+
+    def reminders(self, parts: Sequence[str], start: str) -> Mapping[str, bytes]:
+        """Files for `Place.given`, from which a session takes `parts` when it goes on after a cut or is resumed, and
+        `start` when it begins. Empty for an agent that can't."""
         ...
 
     def remark(self, event: Mapping[str, Any], answer: Mapping[str, Any], text: str) -> Mapping[str, Any] | None:

@@ -47,6 +47,7 @@ from overnight.guard.verdict import Call, Decision, Verdict, Weighed
 from overnight.guard.world import Bounds
 from overnight.judge.routing import Kind
 from overnight.judges.panel import Panel
+from overnight.landing.checkpoint import Checkpoints
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.examine import LocalExaminer, Past
 from overnight.landing.git import Git
@@ -225,6 +226,7 @@ async def keep(
             playback=playback,
             ceilings=settings.limits.window,
             lifted=lambda: (lifted_until(folder.parents[3]) or 0.0) > time.time(),
+            checkpoint=checkpoints(spec, folder, settings),
         )
     except OvernightError as error:
         launch = FailureClass.LAUNCH
@@ -232,6 +234,13 @@ async def keep(
             run=spec.id, end=End.FAILED, failure=launch, why=str(error), started=started, ended=time.time()
         )
     return replace(await keeper.keep(), questions=guard.questions)
+
+
+def checkpoints(spec: RunSpec, folder: Path, settings: Settings) -> Callable[[], Awaitable[str]] | None:
+    """Puts a run's work tree into a ref, while the run goes on; None where nobody said where the repository is."""
+    if not spec.repository:
+        return None
+    return Checkpoints(folder / "checkpoint", spec, box_for(settings, BoxLevel.NONE)).make
 
 
 def _recorder(folder: Path, settings: Settings) -> Callable[[Opened, Callable[[str], str]], Recorder]:

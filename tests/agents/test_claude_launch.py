@@ -96,9 +96,22 @@ def test_the_direct_route() -> None:
 def test_hooks_fail_closed() -> None:
     """Every hook goes to the warden's port, and a call whose hook fails is blocked."""
     hooks = given(launch(KEY))["hooks"]
-    assert sorted(hooks) == ["PostToolUse", "PostToolUseFailure", "PreToolUse", "Stop"]
+    posted = ["PostCompact", "PostToolUse", "PostToolUseFailure", "PreCompact", "PreToolUse", "Stop"]
+    assert sorted(hooks) == [*posted[:5], "SessionStart", "Stop"]
+    assert {hooks[name][0]["hooks"][0]["url"] for name in posted} == {"http://127.0.0.1:7001/hook"}
     before = hooks["PreToolUse"][0]["hooks"][0]
     assert before == {"type": "http", "url": "http://127.0.0.1:7001/hook", "timeout": 60, "onFailure": "block"}
+
+
+def test_a_session_is_told_from_files() -> None:
+    """What begins gets the start, what goes on gets the parts: each prints a file that the warden lays out, if it is there."""
+    start, on = given(launch(KEY))["hooks"]["SessionStart"]
+    assert (start["matcher"], on["matcher"]) == ("startup", "resume|fork|clear|compact")
+    printed = [hook["command"].split()[1] for group in (start, on) for hook in group["hooks"]]
+    laid_out = ClaudeAgent(ClaudeSettings(), KEY).reminders(["one", "two"], "begin")
+    assert sorted(printed) == sorted(f"/given/{name}" for name in laid_out)
+    texts = {name: json.loads(said)["hookSpecificOutput"]["additionalContext"] for name, said in laid_out.items() if said}
+    assert texts == {"start.json": "begin", "context-1.json": "one", "context-2.json": "two"}
 
 
 def test_the_line_is_closed() -> None:

@@ -67,7 +67,7 @@ def _with(name: str, *results: dict[str, object], code: int = 0) -> RunOutcome:
 @pytest.mark.parametrize(
     ("change", "end", "failure"),
     [
-        ({"is_error": True, "terminal_reason": "rapid_refill_breaker"}, End.FAILED, FailureClass.AGENT),
+        ({"is_error": True, "terminal_reason": "rapid_refill_breaker"}, End.HANDED_OVER, None),
         ({"is_error": True, "terminal_reason": "budget_exhausted"}, End.FAILED, FailureClass.MONEY),
         ({"is_error": True, "api_error_status": 402}, End.FAILED, FailureClass.MONEY),
         ({"is_error": True, "api_error_status": 503}, End.FAILED, FailureClass.VENDOR),
@@ -178,7 +178,7 @@ def test_strange_output_is_classified_all_the_same(name: str, at: int, field: st
         line = msgspec.json.decode(lines[at % len(lines)])
         lines[at % len(lines)] = msgspec.json.encode(line | {field: value}).decode()
     found = outcome(Capture(code, lines, capture.stderr))
-    assert found.end in (End.COMPLETED, End.BLOCKED, End.FAILED, End.STOPPED_BY_LIMIT)
+    assert found.end in (End.COMPLETED, End.BLOCKED, End.FAILED, End.STOPPED_BY_LIMIT, End.HANDED_OVER)
     assert code == 0 or found.end not in (End.COMPLETED, End.BLOCKED)
     assert found.why.isprintable()
-    assert (found.failure is None) == (found.end in (End.COMPLETED, End.BLOCKED))
+    assert (found.failure is None) == (found.end in (End.COMPLETED, End.BLOCKED, End.HANDED_OVER))

@@ -36,7 +36,7 @@ def seen(status: str, used: float = 1.0) -> tuple[Window, ...]:
 LINES: list[tuple[dict[str, Any], AgentEvent]] = [
     (
         {"type": "system", "subtype": "init", "session_id": "s1", "model": "m", "claude_code_version": "2.1.329"},
-        AgentEvent(kind="started", text="m, Claude Code 2.1.329", session="s1"),
+        AgentEvent(kind="started", text="m, Claude Code 2.1.329", session="s1", model="m"),
     ),
     (assistant({"type": "text", "text": "Two\nlines."}), AgentEvent(kind="text", text="Two lines.", turn=True)),
     (assistant({"type": "thinking", "thinking": "Hm."}), AgentEvent(kind="thinking", text="Hm.", turn=True)),

@@ -84,7 +84,7 @@ def test_what_is_too_long_is_cut_and_says_so(count: int, piece: str) -> None:
         (800_000, ContextLimits(), 1_000_000, True),
         (50_000, ContextLimits(window=100_000, hand_over_at=50), 1_000_000, True),
         (49_999, ContextLimits(window=100_000, hand_over_at=50), 1_000_000, False),
-        (UNKNOWN_WINDOW, ContextLimits(hand_over_at=101), None, False),
+        (10 * UNKNOWN_WINDOW, ContextLimits(hand_over_at=101), None, False),
         (0, ContextLimits(), None, False),
     ],
 )

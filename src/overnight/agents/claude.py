@@ -19,8 +19,9 @@ from overnight.agents.claude_settings import ClaudeSettings
 from overnight.agents.claude_stream import Stream
 from overnight.agents.surroundings import extended, surroundings
 from overnight.guard.verdict import Call, Decision, Verdict
+from overnight.missions.context import MOST_PARTS
 from overnight.missions.run import RunOutcome, RunSpec
-from overnight.ports import AgentEvent, Launch, Place, Route
+from overnight.ports import AgentEvent, Launch, Moment, Place, Route
 from overnight.usage.protocols import ANTHROPIC
 
 LOGIN_VARIABLE = "CLAUDE_CODE_OAUTH_TOKEN"
@@ -29,7 +30,14 @@ _SESSIONS = uuid.UUID("8f1d3f3e-52a5-4a40-9b0e-0c6f5a6f7d11")
 #: Seconds that a hook may take; then the call is blocked.
 _HOOK_LIMIT = 60
 #: Hooks that tell and ask nothing. Any other hook request is treated as a call that waits.
-_TELLING = ("PostToolUse", "PostToolUseFailure", "Stop")
+_TELLING = ("PostToolUse", "PostToolUseFailure", "Stop", "PreCompact", "PostCompact")
+#: Those that we are waited for about, and seconds that they may take.
+_MOMENTS = {"PreCompact": "compacting", "PostCompact": "compacted"}
+_MOMENT_LIMIT = 300
+#: Files with what a session is told at its start, and after a cut. The CLI hands on only the beginning of a longer one.
+_START, _PARTS = "start.json", tuple(f"context-{n}.json" for n in range(1, MOST_PARTS + 1))
+#: In requests of sub-agents.
+_ASIDE = "x-claude-code-agent-id"
 #: Hooks whose answer may carry a text for the model.
 _CARRYING = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
 # Each was measured: without them the CLI talks to other hosts, updates itself, outlives its turn, or hangs.
@@ -86,13 +94,14 @@ class ClaudeAgent:
         gateway = route.proxied
         return Launch(
             argv=(binary.path, *_FLAGS, *self._arguments(spec, place)),
-            env=self._env(place, gateway),
+            env=self._env(spec, place, gateway),
             passed=() if gateway else (LOGIN_VARIABLE,),
             files={_SETTINGS: _settings_file(place, gateway)},
             readable=(binary.path,),
             stdin=_prompt(spec.prompt),
             route=route,
             version=binary.version,
+            aside=_ASIDE,
         )
 
     def read(self, line: bytes) -> Sequence[AgentEvent]:
@@ -136,6 +145,16 @@ class ClaudeAgent:
         known = loose.child(dict(answer), "hookSpecificOutput")
         return {**answer, "hookSpecificOutput": {"hookEventName": name, **known, "additionalContext": text}}
 
+    def moment(self, event: Mapping[str, Any]) -> Moment | None:
+        """Before and after the CLI sums its session up."""
+        kind = _MOMENTS.get(str(event.get("hook_event_name")))
+        return Moment(kind=kind, transcript=loose.text(dict(event), "transcript_path")) if kind else None
+
+    def reminders(self, parts: Sequence[str], start: str) -> Mapping[str, bytes]:
+        """Answers of the hook `SessionStart`, which can only be a command: it prints these files. Unused ones are empty."""
+        texts = dict.fromkeys(_PARTS, b"") | {name: _said(part) for name, part in zip(_PARTS, parts, strict=False)}
+        return {**texts, _START: _said(start)}
+
     def route(self) -> Route:
         """The route of the settings; `auto` takes a subscription's token when one is set, else the API key."""
         settings = self._settings
@@ -174,8 +193,8 @@ class ClaudeAgent:
             *((f"--model={spec.model}",) if spec.model is not None else ()),
         )
 
-    def _env(self, place: Place, gateway: bool) -> dict[str, str]:
-        settings = self._settings
+    def _env(self, spec: RunSpec, place: Place, gateway: bool) -> dict[str, str]:
+        settings, window = self._settings, spec.limits.context.window
         own = {
             **surroundings(place),
             **_SWITCHES,
@@ -184,6 +203,8 @@ class ClaudeAgent:
             "API_TIMEOUT_MS": str(round(settings.answer_limit * 1000)),
             "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": str(round(settings.stall_limit * 1000)),
         }
+        if window is not None:  # the CLI sums up a session that gets longer
+            own["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(window)
         if gateway:
             own["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{place.ports.model}"
         return extended(own, settings.env, "agents.claude.env", ("ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_"))
@@ -207,10 +228,26 @@ def _resumed(session: str) -> str:
         raise unavailable(f"{session!r} is no session of Claude Code", "Start the run without one.") from None
 
 
+def _said(text: str) -> bytes:
+    """What the hook `SessionStart` prints for a text to be in the context."""
+    return msgspec.json.encode({"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": text}})
+
+
+def _printing(path: str) -> dict[str, Any]:
+    """A hook that prints a file. One that is not there says nothing: the warden sees that it did not arrive."""
+    return {"type": "command", "command": f"cat {shlex.quote(path)} 2>/dev/null || :", "timeout": _HOOK_LIMIT}
+
+
 def _settings_file(place: Place, gateway: bool) -> bytes:
     hook = {"type": "http", "url": f"http://127.0.0.1:{place.ports.hooks}/hook", "timeout": _HOOK_LIMIT}
     hooks: dict[str, Any] = {name: [{"hooks": [hook]}] for name in _TELLING}
     hooks["PreToolUse"] = [{"hooks": [{**hook, "onFailure": "block"}]}]
+    for name in _MOMENTS:
+        hooks[name] = [{"hooks": [{**hook, "timeout": _MOMENT_LIMIT}]}]
+    hooks["SessionStart"] = [
+        {"matcher": matcher, "hooks": [_printing(f"{place.given}/{name}") for name in names]}
+        for matcher, names in (("startup", (_START,)), ("resume|fork|clear|compact", _PARTS))
+    ]
     # A helper, so that not even the dummy is in the environment of what the agent runs.
     key = {"apiKeyHelper": f"echo {shlex.quote(place.token)}"} if gateway else {}
     return msgspec.json.format(msgspec.json.encode({**key, "hooks": hooks}))

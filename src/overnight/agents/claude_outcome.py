@@ -105,6 +105,8 @@ _NO_LOGIN = frozenset(
         "gateway_access_denied",
     }
 )
+#: terminal_reason of a session that does not fit into its context any more, whatever is summed up.
+_FULL = frozenset({"blocking_limit", "rapid_refill_breaker", "prompt_too_long"})
 _SERVER = frozenset({408, 409, *range(500, 600)})
 _TABLE = (
     Row(
@@ -163,11 +165,9 @@ _TABLE = (
         why="The session could not go on: {text}",
         statuses=frozenset({413}),
         errors=frozenset({"max_output_tokens"}),
-        reasons=frozenset(
+        reasons=_FULL
+        | frozenset(
             {
-                "blocking_limit",
-                "rapid_refill_breaker",
-                "prompt_too_long",
                 "image_error",
                 "malformed_tool_use_exhausted",
                 "stop_hook_prevented",
@@ -281,6 +281,9 @@ def _verdict(facts: Facts) -> _Verdict:
         return _Verdict(End.FAILED, failure, f"Claude Code did not start: {facts.text}")
     if not result:
         return _failed(FailureClass.AGENT, f"It ended without a result: {facts.text}")
+    if loose.text(result, "terminal_reason") in _FULL and facts.messages:
+        # A fresh session has room; one that was too long from its start would be so again.
+        return _Verdict(End.HANDED_OVER, None, f"Its context is full: {facts.text}")
     return _by_table(facts) or _by_status(facts) or _finished(facts)
 
 

@@ -119,7 +119,9 @@ def _content(block: dict[str, Any]) -> str:
 def _init(value: dict[str, Any]) -> AgentEvent:
     model, version = (loose.text(value, key) for key in ("model", "claude_code_version"))
     text = one_line(f"{model}, Claude Code {version}".removesuffix(", Claude Code "))
-    return AgentEvent(kind="started", text=text, session=one_line(loose.text(value, "session_id")))
+    return AgentEvent(
+        kind="started", text=text, session=one_line(loose.text(value, "session_id")), model=one_line(model)
+    )
 
 
 def _retry(value: dict[str, Any]) -> AgentEvent:

@@ -23,7 +23,7 @@ from overnight.agents.words import blocked, one_line, quoted
 from overnight.errors import AgentUnavailable
 from overnight.guard.verdict import Call, Verdict
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
-from overnight.ports import AgentEvent, Launch, Place, Route
+from overnight.ports import AgentEvent, Launch, Moment, Place, Route
 
 _PROMPT = "prompt.txt"
 _TAIL = 16_384
@@ -91,6 +91,14 @@ class CommandAgent:
     def answer(self, event: Mapping[str, Any], verdict: Verdict) -> Mapping[str, Any]:
         """The decision and its reason."""
         return {"event": event.get("hook_event_name"), "decision": verdict.decision.value, "reason": verdict.reason}
+
+    def moment(self, event: Mapping[str, Any]) -> Moment | None:  # noqa: ARG002
+        """A program waits for nobody."""
+        return None
+
+    def reminders(self, parts: Sequence[str], start: str) -> Mapping[str, bytes]:  # noqa: ARG002
+        """Its context, if it has one, is its own affair."""
+        return {}
 
     def remark(self, event: Mapping[str, Any], answer: Mapping[str, Any], text: str) -> Mapping[str, Any] | None:  # noqa: ARG002
         """A program without hooks can't be told anything."""

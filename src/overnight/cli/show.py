@@ -292,12 +292,14 @@ def context_words(use: ContextUse | None) -> str:
         return ""
     words = [f"{use.tokens:,} of {use.window:,} tokens"] if use.tokens else []
     if use.compactions:
-        words.append(f"cut {times(use.compactions)}, put back {times(use.restored)}")
+        words.append(f"cut and summed up {times(use.compactions)}")
+    if use.compactions and use.restored is None:
+        words.append("on this route nobody sees what was put back")
     if use.lost:
         words.append(f"missing {times(use.lost)} after a cut")
     if use.checkpoint:
         words.append(f"checkpoint {use.checkpoint}")
-    return "; ".join(words)
+    return "; ".join([*words, *use.troubles])
 
 
 def times(n: int) -> str:

@@ -190,6 +190,7 @@ class Deaf:
         self.name, self._agent = agent.name, agent
         self.read, self.classify = agent.read, agent.classify
         self.hook, self.answer, self.remark = agent.hook, agent.answer, agent.remark
+        self.moment, self.reminders = agent.moment, agent.reminders
         self.route = agent.route
 
     def launch(self, spec: RunSpec, place: Place) -> Launch:

@@ -83,7 +83,7 @@ class LocalWorkshop:
         tree = self._places.worktree(task.id)
         ref = f"refs/overnight/{task.id}/base"
         base = await repository.commit(ref)
-        if base is None or not tree.is_dir() or _registered(repository, tree) is None:
+        if base is None or not tree.is_dir() or registered(repository, tree) is None:
             base = await repository.target()
             policy = await self._policy(task, repository, base)
             await self._make_tree(repository, tree, base)
@@ -146,14 +146,14 @@ class LocalWorkshop:
             "worktree", "add", "--quiet", "--detach", "--no-checkout", "--lock", "--reason",
             "An Overnight task works here. `overnight status` says which; `overnight cancel` ends it.", str(tree), base,
         )  # fmt: skip
-        meta = _registered(repository, tree)
+        meta = registered(repository, tree)
         assert meta is not None
         await fill(repository, tree, meta / "index", base)
 
     async def _remove_tree(self, repository: Repository, tree: Path) -> None:
         """The folder first: git's note about it is what a later call finds it by."""
         await asyncio.to_thread(self._places.discard, tree)
-        if _registered(repository, tree) is not None:
+        if registered(repository, tree) is not None:
             await repository.git.run("worktree", "remove", "--force", "--force", str(tree))
 
     # -- one run --------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class LocalWorkshop:
             if against is not None:
                 branches.insert(0, ("target", against))
             tree = Path(ground.worktree)
-            meta = _registered(repository, tree)
+            meta = registered(repository, tree)
             with self._places.appearing(git_dir) as making:
                 await write_private(
                     making, repository, start=start, branch=branch_name(task), work_tree=tree,
@@ -194,7 +194,7 @@ class LocalWorkshop:
             )
         odd = self._mend_link(repository, tree, self._places.run(run))
         known = tuple(dict.fromkeys((start, ground.base)))
-        meta = _registered(repository, tree)
+        meta = registered(repository, tree)
         export = await self._exporter.export(
             repository, work_tree=tree, agent=Path(git_dir), branch=branch_name(task), start=start, known=known,
             index=(meta or tree) / "index", folder=self._places.run(run) / "collect",
@@ -216,7 +216,7 @@ class LocalWorkshop:
 
     def _mend_link(self, repository: Repository, tree: Path, aside: Path) -> tuple[str, ...]:
         """The worktree's `.git` as it was made. What an unconfined agent put there instead is set aside."""
-        link, meta = tree / ".git", _registered(repository, tree)
+        link, meta = tree / ".git", registered(repository, tree)
         right = f"gitdir: {meta}\n".encode()
         if meta is None or (link.is_file() and not link.is_symlink() and link.read_bytes() == right):
             return ()
@@ -258,7 +258,7 @@ class LocalWorkshop:
         self._mend_link(repository, tree, self._places.state)
         listed = await repository.git.text("for-each-ref", "--format=%(objectname)", f"refs/overnight/{task.id}/")
         known = tuple(dict.fromkeys((base, *listed.split())))
-        meta = _registered(repository, tree)
+        meta = registered(repository, tree)
         export = await self._exporter.export(
             repository, work_tree=tree, agent=agent, branch=branch_name(task), start=base, known=known,
             index=(meta or tree) / "index", folder=self._places.scratch(f"tidy-{task.id}"),
@@ -375,7 +375,7 @@ async def fill(repository: Repository, tree: Path, index: Path, commit: str) -> 
     await repository.plain.on(tree, {"GIT_INDEX_FILE": str(index)}).run("read-tree", "--reset", "-u", commit)
 
 
-def _registered(repository: Repository, tree: Path) -> Path | None:
+def registered(repository: Repository, tree: Path) -> Path | None:
     """The git dir of a worktree, as the repository knows it. The worktree itself is not asked."""
     for pointer in sorted((repository.common / "worktrees").glob("*/gitdir")):
         if pointer.read_bytes().rstrip(b"\r\n") == os.fsencode(tree / ".git"):

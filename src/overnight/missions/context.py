@@ -44,16 +44,19 @@ class ContextUse(Struct, frozen=True, kw_only=True):
     window: int = 0
     #: How often it was cut and summed up.
     compactions: int = 0
-    #: How often what must not be lost was seen in the next request, and how often it was missing there.
-    restored: int = 0
+    #: How often what must not be lost was seen in the next request, its start counted in; None where nobody sees
+    #: requests. And how often it was missing there.
+    restored: int | None = None
     lost: int = 0
     #: The ref that keeps its work as it was before the last cut.
     checkpoint: str | None = None
+    #: What could not be kept before a cut.
+    troubles: tuple[str, ...] = ()
 
 
 def full(tokens: int, limits: ContextLimits, known: int | None) -> bool:
     """Whether it is time to hand over. known: what is known of the model's context."""
-    return tokens * 100 >= window(limits, known) * limits.hand_over_at
+    return limits.hand_over_at <= 100 and tokens * 100 >= window(limits, known) * limits.hand_over_at
 
 
 def window(limits: ContextLimits, known: int | None) -> int:

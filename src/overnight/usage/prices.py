@@ -229,6 +229,14 @@ def _dearest(vendor: str, at: float) -> Rates | None:
     return Rates(model=f"the dearest of {vendor}", source=rates[0].source, base=Table(**most))
 
 
+def context_window(model: str) -> int | None:
+    """Tokens that a model's context holds, by the catalogue; None when it does not say. Takes its time at first."""
+    try:
+        return _price_list().find_provider_model(model, None, None, None)[1].context_window
+    except LookupError:
+        return None
+
+
 def _price_list() -> DataSnapshot:
     from genai_prices.data_snapshot import get_snapshot
 

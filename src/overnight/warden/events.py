@@ -234,6 +234,48 @@ class Warned(Event, frozen=True, kw_only=True, tag="warned"):
     about: str = ""
 
 
+class MemoryNoted(Event, frozen=True, kw_only=True, tag="memory"):
+    """The agent's notes have changed."""
+
+    #: Entries that are sound.
+    entries: int
+    faults: tuple[str, ...] = ()
+
+
+class ContextCut(Event, frozen=True, kw_only=True, tag="context-cut"):
+    """The agent's CLI is about to sum its session up."""
+
+    #: Its number, from 1.
+    cut: int
+    #: The copy of the session, and the ref of the work tree; empty where there is none.
+    backup: str = ""
+    checkpoint: str = ""
+    #: What could not be kept.
+    troubles: tuple[str, ...] = ()
+
+
+class ContextRestored(Event, frozen=True, kw_only=True, tag="context-restored"):
+    """What must not be lost is in the request to the model, at the start of a session (cut 0) or after a cut."""
+
+    cut: int
+    parts: int
+
+
+class ContextLost(Event, frozen=True, kw_only=True, tag="context-lost"):
+    """What must not be lost is missing there."""
+
+    cut: int
+    why: str
+
+
+class ContextFull(Event, frozen=True, kw_only=True, tag="context-full"):
+    """The context is nearly full: the agent is asked for a hand-over note."""
+
+    #: What the last answer took, and what the context holds.
+    tokens: int
+    window: int
+
+
 class Stopping(Event, frozen=True, kw_only=True, tag="stopping"):
     """The warden ends the agent."""
 
@@ -262,7 +304,7 @@ class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
 
 AnyEvent = (
     Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Asking | Metered
-    | Spending | TooFast | Reached | Left | Limit | Warned | Stopping | Ended | Unreadable
+    | MemoryNoted | ContextCut | ContextRestored | ContextLost | ContextFull | Spending | TooFast | Reached | Left | Limit | Warned | Stopping | Ended | Unreadable
 )  # fmt: skip
 #: Puts an event on record. Raises OSError when it can't.
 Record = Callable[[Event], None]

@@ -11,6 +11,7 @@ from typing import Any, cast
 from overnight.guard.redact import redacted, sanitised
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.ports import Agent
+from overnight.warden.context import Context
 from overnight.warden.events import Asked, Decided, Done, Event, Heard, HookRefused, Record, clean
 from overnight.warden.http import Exchange, Limits, Request, Response
 from overnight.warden.watch import Watch
@@ -39,12 +40,14 @@ class Hooks:
     def __init__(
         self, agent: Agent, decide: Callable[[Call], Verdict], record: Record, witness: Witness | None = None,
         without: Callable[[str], str] = redacted, watch: Watch | None = None, shut: Callable[[], str | None] = lambda: None,
+        context: Context | None = None,
     ) -> None:  # fmt: skip
         """record puts an event on record and raises OSError when it can't. witness: keeps the audit. without: takes
-        secrets out of a text. watch: sees calls and results, and has notes for the agent. shut: why no call passes any more."""
+        secrets out of a text. watch: sees calls and results, and has notes for the agent. shut: why no call passes any more.
+        context: is kept before it is cut, and has texts for the agent that go first."""
         self._agent, self._decide, self._record = agent, decide, record
         self._witness, self._without = witness or Witness(), without
-        self._watch, self._shut = watch, shut
+        self._watch, self._shut, self._context = watch, shut, context
         #: (tool, what, reason) of the calls that were refused; after `MOST_DENIED` one that says that there were more.
         self.denied: list[tuple[str, str, str]] = []
         #: Calls that were asked about.
@@ -69,6 +72,11 @@ class Hooks:
                     )
                     if self._watch is not None:
                         self._watch.done(told)
+                    if self._context is not None:
+                        self._context.look()
+                if self._context is not None and (moment := self._agent.moment(event)) is not None:
+                    await self._context.moment(moment)
+                    return Response()  # empty: Claude Code puts whatever it is told here into the order for its summary
                 return Response.json(200, self._noted(event, {}))
             verdict = self._judge(call)
             return Response.json(200, self._noted(event, self._agent.answer(event, verdict)))
@@ -77,17 +85,20 @@ class Hooks:
 
     def _noted(self, event: Mapping[str, Any], answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer with what the agent is to be told, if this hook can carry it; else the next one does."""
-        if self._watch is None or not (note := self._watch.note):
-            return answer
-        remark = self._agent.remark(event, answer, note)
-        if remark is None:
-            return answer
-        self._watch.noted()
-        return remark
+        for teller in (self._context, self._watch):
+            if teller is None or not (note := teller.note):
+                continue
+            if (remark := self._agent.remark(event, answer, note)) is None:
+                return answer
+            teller.noted()
+            return remark
+        return answer
 
     def _judge(self, call: Call) -> Verdict:
         """The verdict, once it is on disk together with the question. Raises OSError when it can't be."""
         self.calls += 1
+        if self._context is not None:
+            self._context.called()
         text, again = shown(call.input), self._witness.knows(call.id)
         self._record(Asked(call=call.id, tool=call.tool, input=text, digest=_digest(call.input), again=again))
         verdict = self._verdict(call)

@@ -25,9 +25,10 @@ from overnight.missions.codec import encode
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
-from overnight.usage.prices import Price
+from overnight.usage.prices import Price, context_window
 from overnight.warden.account import Account, nothing, open_account, unpayable
 from overnight.warden.contact import Contacts
+from overnight.warden.context import Checkpoint, Context
 from overnight.warden.deck import Deck
 from overnight.warden.egress import Egress
 from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping, clean
@@ -73,20 +74,27 @@ class Keeper:
         playback: Callable[[Surroundings, Callable[[str], str]], Playback] | None = None,
         ceilings: Ceilings | None = None,
         lifted: Callable[[], bool] = lambda: False,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """stop: set to ask for a clean end; the reason is in the file `stop`. environ: where keys and logins are looked up.
         audit: makes the run's audit, of the agent's version, the box's level, and what takes secrets out of texts.
         paused: why nothing may go on now, asked before every call. secrets: patterns of what is a secret here. tools: read-only
         folders with programs; path: PATH inside. prices: those of the settings. tape: makes what records the
         model traffic, of what takes secrets out too. playback: makes what answers it from a recording, of what is different now and what takes secrets out.
-        ceilings: how far the run may use a subscription's windows, unless a person has lifted that."""
+        ceilings: how far the run may use a subscription's windows, unless a person has lifted that.
+        checkpoint: puts the work tree into a ref of the user's repository; its name."""
         self.folder, self.spec, self.agent, self.box = folder, spec, agent, box
         self._environ, self._tools, self._path = environ, tools, path
         self._patterns, self._redactor = secrets, Redactor(known_secrets(environ), secrets)
         self.log = EventLog(folder / "events.ndjson", without=self._without)
         self._new_audit, self._witness = audit, Witness()
         self._watch = Watch(spec, self.log.write)
-        self._hooks = Hooks(agent, self._decided, self._record, self._witness, self._without, self._watch, self._shut)
+        self._context = Context(
+            folder, spec, agent, self._record, self._without, checkpoint=checkpoint, known=context_window
+        )
+        self._hooks = Hooks(
+            agent, self._decided, self._record, self._witness, self._without, self._watch, self._shut, self._context
+        )
         self._servers: list[Server] = []
         self._listeners: Sequence[socket.socket] = ()
         self._prices: Mapping[str, Price] = prices or {}
@@ -113,6 +121,7 @@ class Keeper:
         finally:
             if self._tape is not None:
                 self._tape.close()
+            self._context.close()
             self._witness.close()
             self.log.close()
 
@@ -160,6 +169,7 @@ class Keeper:
             self._witness.audit = self._new_audit(launch.version, self.box.level, self._without)
         self._thread_tape(place, launch)
         self._write_given(place, launch)
+        self._context.begin(place, launch)
         survey = Survey(self.box, self.folder, self.spec, self._path)
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         self._listeners = process.listeners
@@ -290,7 +300,8 @@ class Keeper:
             proxy.close()
 
     def _taps(self) -> tuple[Tap, ...]:
-        tape, taps = self._tape, list[Tap]()
+        tape = self._tape
+        taps: list[Tap] = [self._context.tap]
         if self._contacts is not None and self._deck is None:  # what is played back says nothing of now
             taps.append(self._contacts.tap)
         if tape is not None:
@@ -312,7 +323,7 @@ class Keeper:
         """Look at the output and at the limits until the agent ends or has to be ended; its exit code."""
         ended = asyncio.ensure_future(process.wait())
         asked = asyncio.ensure_future(self._stop.wait())
-        alarmed = (self._witness, self._watch, *((self._deck,) if self._deck else ()))
+        alarmed = (self._witness, self._watch, self._context, *((self._deck,) if self._deck else ()))
         alarms = [asyncio.ensure_future(each.alarm.wait()) for each in alarmed]
         watching = asyncio.create_task(self._watch.run(survey.look))
         try:
@@ -348,6 +359,8 @@ class Keeper:
             if self._contacts is not None and (over := self._contacts.over()) is not None:
                 self.log.write(Limit(limit="window", why=over[2]))
                 return over
+            if self._context.stop is not None:
+                return End.HANDED_OVER, None, self._context.stop
             if (limit := self._over_limit()) is None:
                 return None
             self.log.write(Limit(limit=limit[0], why=limit[1]))
@@ -359,7 +372,7 @@ class Keeper:
         limits, now = self.spec.limits, time.monotonic()
         if now - self._began > limits.wall:
             return "wall", f"it ran longer than {show_duration(limits.wall)}"
-        if now - self._alive_at > limits.silence and not self._watch.busy():
+        if now - self._alive_at > limits.silence and not (self._watch.busy() or self._context.busy):
             return "silence", f"nothing was heard of it for {show_duration(limits.silence)}"
         if self._out.size + self._err.size > MOST_OUTPUT:
             return "output", f"it printed more than {MOST_OUTPUT >> 20} MiB"
@@ -375,6 +388,8 @@ class Keeper:
             self._shut_for = (End.STOPPED, None, why)
         elif self._deck is not None and self._deck.over is not None:
             self._shut_for = self._deck.over
+        elif self._context.stop is not None:
+            self._shut_for = (End.HANDED_OVER, None, self._context.stop)
         elif self._watch.stop is not None:
             self._shut_for = (End.STOPPED_BY_LIMIT, FailureClass.STUCK, self._watch.stop.why)
         else:
@@ -415,13 +430,14 @@ class Keeper:
         for event in self.agent.read(line):
             self._witness.heard(event)
             self._watch.said(event)
+            self._context.said(event)
             if self._account is not None and event.tokens:
                 self._account.hear(event.tokens)
             if self._contacts is not None:
                 self._contacts.heard(event)
             if event.kind != "noise":
                 said = msgspec.structs.asdict(event)
-                del said["turn"], said["tokens"], said["refused"], said["windows"], said["struck"]
+                del said["turn"], said["tokens"], said["refused"], said["windows"], said["struck"], said["model"]
                 self.log.write(AgentSaid(event=said.pop("kind"), **said))
 
     # -- ending ---------------------------------------------------------------------------------------------
@@ -441,6 +457,8 @@ class Keeper:
             self._ended_by = self._deck.over
         if self._ended_by is None and self._account is not None:
             self._ended_by = self._account.over(ended=True)
+        if self._ended_by is None and outcome.end is End.COMPLETED and (why := self._context.unfinished()) is not None:
+            self._ended_by = (End.HANDED_OVER, None, why)
         if self._ended_by is not None:
             end, failure, why = self._ended_by
             blocker = self._watch.blocker(why) if failure is FailureClass.STUCK else ""
@@ -458,7 +476,7 @@ class Keeper:
     def _finish(self, outcome: RunOutcome) -> RunOutcome:
         final = msgspec.structs.replace(
             scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
-            started=self._started, ended=time.time(), bill=nothing(),
+            started=self._started, ended=time.time(), bill=nothing(), memory=self._context.notes, context=self._context.use,
         )  # fmt: skip
         if self._account is not None:
             final = self._account.closed(final)
