@@ -61,7 +61,7 @@ def test_every_part_of_an_answer_arrives(tmp_path: Path) -> None:
             ("text", "Done.", ""),
         ]
         assert [e.turn for e in seen.events].count(True) == 2 == seen.outcome.turns
-        assert ([kind for kind in seen.kinds if kind != "hook"][0], seen.kinds[-1]) == ("started", "result")
+        assert (next(kind for kind in seen.kinds if kind != "hook"), seen.kinds[-1]) == ("started", "result")
         assert next(e.session for e in seen.events if e.kind == "started") == seen.outcome.session
         assert "noise" not in seen.kinds
 

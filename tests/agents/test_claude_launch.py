@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -110,7 +111,9 @@ def test_a_session_is_told_from_files() -> None:
     printed = [hook["command"].split()[1] for group in (start, on) for hook in group["hooks"]]
     laid_out = ClaudeAgent(ClaudeSettings(), KEY).reminders(["one", "two"], "begin")
     assert sorted(printed) == sorted(f"/given/{name}" for name in laid_out)
-    texts = {name: json.loads(said)["hookSpecificOutput"]["additionalContext"] for name, said in laid_out.items() if said}
+    texts = {
+        name: json.loads(said)["hookSpecificOutput"]["additionalContext"] for name, said in laid_out.items() if said
+    }
     assert texts == {"start.json": "begin", "context-1.json": "one", "context-2.json": "two"}
 
 

@@ -83,7 +83,7 @@ def _with(name: str, *results: dict[str, object], code: int = 0) -> RunOutcome:
         ({"is_error": "false"}, End.FAILED, FailureClass.AGENT),
     ],
 )
-def test_rows_that_cannot_be_staged(change: dict[str, object], end: End, failure: FailureClass) -> None:
+def test_rows_that_cannot_be_staged(change: dict[str, object], end: End, failure: FailureClass | None) -> None:
     """A success with one field changed is no success any more."""
     found = _with("success", _result("success") | change, code=0)
     assert (found.end, found.failure) == (end, failure)
