@@ -89,13 +89,14 @@ class Seen:
         return [event.kind for event in self.events]
 
     async def begun(self) -> Seen:
-        """Hand over the prompt and wait for the first line."""
+        """Hand over the prompt and wait until the session has begun."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(self.launch.stdin)
         self.process.stdin.close()
         async with asyncio.timeout(PATIENCE):
-            self.stdout = await self.process.stdout.readline()
+            while b'"subtype":"init"' not in self.stdout and (line := await self.process.stdout.readline()):
+                self.stdout += line
         return self
 
     async def finish(self) -> Seen:
