@@ -187,9 +187,8 @@ class Book:
 
     def _twice(self) -> Iterator[tuple[int]]:
         sql = (
-            "SELECT DISTINCT b.session FROM answer AS b WHERE b.bill AND EXISTS "
-            "(SELECT 1 FROM cell AS c WHERE c.session = b.session AND c.answers > "
-            "(SELECT count(*) FROM answer AS a WHERE a.bill AND a.session = b.session))"
+            "SELECT b.session FROM answer AS b WHERE b.bill GROUP BY b.session HAVING count(*) < "
+            "(SELECT sum(c.answers) FROM cell AS c WHERE c.session = b.session)"
         )
         yield from self._db.execute(sql)
 
