@@ -128,6 +128,7 @@ def ccusage(folder: Path | None, home: Path) -> list[str] | None:
     native = sorted(folder.glob("node_modules/@ccusage/*/bin/ccusage"))
     script = folder / "node_modules" / "ccusage" / "src" / "cli.js"
     if native:
+        native[0].chmod(0o755)  # npm sets this by a script, and none is run here
         return [str(native[0])]
     return [node, str(script)] if script.exists() else None
 
