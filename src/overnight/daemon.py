@@ -160,7 +160,8 @@ class Life:
         while True:
             try:
                 for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
-                    shutil.rmtree(self._journal.home / "runs" / task, ignore_errors=True)
+                    for place in ("runs", "replays"):
+                        shutil.rmtree(self._journal.home / place / task, ignore_errors=True)
                 self._audit.sweep(keep_s, self._journal_has)
             except (OSError, sqlite3.Error) as error:  # housekeeping is no reason to stop working
                 _say(f"what ended long ago could not be swept: {error}")

@@ -24,6 +24,8 @@ from overnight.boxes.settings import inside_path, tool_folders
 from overnight.cassette import entries
 from overnight.cassette.entries import Opened, Surroundings
 from overnight.cassette.playback import Playback
+from overnight.cassette.reading import Cassette
+from overnight.cassette.reading import read as read_cassette
 from overnight.cassette.recorder import Recorder
 from overnight.config import Settings, bound, read_policy, read_settings
 from overnight.durable import pauses
@@ -32,7 +34,7 @@ from overnight.durable.identity import boot_id, is_alive
 from overnight.durable.journal import Journal, Observer
 from overnight.durable.limits import lifted_until
 from overnight.durable.purse import LedgerPurse
-from overnight.errors import NotARepository, OvernightError
+from overnight.errors import NoCassette, NotARepository, OvernightError
 from overnight.fleet.admission import Admission, AdmittedFleet, AdmittedPurse
 from overnight.fleet.local import LocalFleet, read_identity, read_outcome, write_atomically
 from overnight.flows.discreet import discreet
@@ -61,7 +63,7 @@ from overnight.missions.places import QUESTIONS, run_dir
 from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
-from overnight.missions.task import Repo, Task
+from overnight.missions.task import Fork, Repo, Task
 from overnight.ports import Agent, Box, House
 from overnight.report.record import fates
 from overnight.warden.bill import read_bill
@@ -207,6 +209,8 @@ async def keep(
     started = time.time()
     try:
         settings = changed(read_settings(environ))
+        if playback is None and spec.fork is not None:
+            playback = _forked(folder.parents[3], spec.fork)
         guard = guard_of(spec, folder, settings, environ)
         keeper = Keeper(
             folder,
@@ -241,6 +245,21 @@ def checkpoints(spec: RunSpec, folder: Path, settings: Settings) -> Callable[[],
     if not spec.repository:
         return None
     return Checkpoints(folder / "checkpoint", spec, box_for(settings, BoxLevel.NONE)).make
+
+
+def _forked(state: Path, fork: Fork) -> Callable[[Surroundings, Callable[[str], str]], Playback]:
+    """Makes what answers the beginning of a fork. Raises NoCassette, CassetteBroken."""
+    cassette, _ = recording(state, fork.run)
+    return lambda here, without: Playback(cassette, here, without, until=fork.exchange, live=True)
+
+
+def recording(state: Path, run: str) -> tuple[Cassette, RunOutcome | None]:
+    """The cassette of a run, and how that ended. Raises NoCassette, CassetteBroken."""
+    folder = Path(run_dir(str(state), run))
+    outcome = read_outcome(folder)
+    if outcome is not None and outcome.tape is None and outcome.end is not End.LOST:
+        raise NoCassette(run=run, why="nothing was recorded while it ran")
+    return read_cassette(folder / entries.NAME, run, outcome.tape if outcome else None), outcome
 
 
 def _recorder(folder: Path, settings: Settings) -> Callable[[Opened, Callable[[str], str]], Recorder]:

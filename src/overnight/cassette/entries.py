@@ -29,6 +29,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     worktree: str
     home: str
     given: str
+    #: The branch that the work is on, inside the box.
+    branch: str = ""
     #: The warden's listeners, as ports inside the box.
     ports: tuple[int, ...] = ()
 

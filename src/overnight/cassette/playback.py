@@ -43,6 +43,12 @@ class Mismatch(Struct, frozen=True, kw_only=True):
     why: str
     differences: tuple[Difference, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """With the first difference, for where there is no room for all."""
+        first = next(iter(self.differences), None)
+        return self.why if first is None else f"{self.why}: at {first.where} {' '.join(first.lines)}"[:600]
+
 
 class Reached(Struct, frozen=True):
     """The request is for the exchange that the playback ends before, or for a later one."""
@@ -66,11 +72,13 @@ class Playback:
         until: int | None = None,
         live: bool = False,
         go_on: bool = False,
+        ends: bool = False,
     ) -> None:
         """here: what is different this time. without: takes secrets out of a text. until: the exchange that is not
         answered any more; live: the real model does from there. go_on: after a mismatch, with the exchange that is most
-        like the request; it is on record all the same."""
+        like the request; it is on record all the same. ends: the recording may end before the run does."""
         self.cassette, self._until, self._live, self._go_on = cassette, until, live, go_on
+        self._ends = ends or bool(cassette.missing)
         self._here, self._without = here, without
         self._moved = moved(cassette.opened.around, here)
         self._open = list(cassette.exchanges)
@@ -111,6 +119,8 @@ class Playback:
             return self._given(found)
         if self.went_live:
             return Live()
+        if self._ends and not self._open:
+            return Reached(len(self.cassette.exchanges) + 1)
         mismatch, nearest = self._mismatch(method, at, now)
         self.mismatches.append(mismatch)
         return self._given(nearest) if self._go_on and nearest is not None and not self._live else mismatch

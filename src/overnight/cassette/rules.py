@@ -17,6 +17,7 @@ SESSION = "x-claude-code-session-id"
 RULES = {
     "worktree": "the path of the work tree, also as the agent's CLI makes a folder's name of it",
     "home": "the path of the run's HOME, and of the files that its launch was given",
+    "branch": "the task's own branch",
     "session": "the id of the agent's session",
     "device": "the id that the agent's CLI gives to its HOME",
     "context": "the token that shows whether a session was told again what must not be lost",
@@ -74,6 +75,8 @@ def _patterns(around: Surroundings, session: str) -> list[tuple[str, str, str]]:
         ("date", r"(?<=Today's date is )\d{4}-\d\d-\d\d", "<day>"),
         ("uid", r"(?<=/tmp/claude-)\d+(?=/)", "<uid>"),
     ]
+    if around.branch:
+        found.append(("branch", _path(around.branch), "<branch>"))
     if session:
         found.append(("session", re.escape(session), "<session>"))
     if around.ports:
@@ -97,6 +100,8 @@ def moved(there: Surroundings, here: Surroundings) -> Change:
         (_path(there.worktree), here.worktree), (_path(there.home), here.home), (_path(there.given), here.given),
         (re.escape(slug(there.worktree)), slug(here.worktree)),
     ]  # fmt: skip
+    if there.branch and here.branch:
+        pairs.append((_path(there.branch), here.branch))
     # In one go, so that a new path that holds an old one is not moved again; the longest first.
     pairs.sort(key=lambda pair: len(pair[0]), reverse=True)
     pattern = re.compile("|".join(f"({path})" for path, _ in pairs))

@@ -25,7 +25,8 @@ EXIT_CODES = {
     2: "Bad input: the message says what to mend.",
     3: "Refused: a bound would be broken.",
     4: "Something outside is not there: a daemon, a box, an agent, a repository.",
-    5: "The audit is broken: something in it is not as it was written.",
+    5: "A record is broken: something in the audit or in a recording is not as it was written.",
+    6: "A replay is not as it was recorded.",
     130: "Interrupted (Ctrl-C).",
     141: "Whoever read the output went away.",
 }
@@ -57,6 +58,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "usage": Entry("overnight.cli.usage:usage", "What models were used for, over all your agents, and its worth."),
         "routes": Entry("overnight.cli.routes:routes", "Which model did what, how well and for how much."),
         "limits": Entry("overnight.cli.limits:limits", "What vendors allow, how much is used, and whether they work."),
+        "replay": Entry("overnight.cli.replay:replay", "Run a recorded run again, at no cost, and compare."),
         "budget": Entry("overnight.cli.budget:budget", "What may be spent and what was; sets limits."),
     },
     "Steer": {

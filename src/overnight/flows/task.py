@@ -17,7 +17,7 @@ from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.money import Allowance
 from overnight.missions.run import Attempt, CheckResult, End, RunOutcome, RunSpec
-from overnight.missions.task import Ending, Phase, Task
+from overnight.missions.task import Ending, Fork, Phase, Task
 from overnight.ports import Conflict, Ground, House, Landed
 
 #: The pool whose slots are places to work: prepare, run, check.
@@ -184,14 +184,21 @@ class _Attempts:
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, answers=self.answers,
             clarified=self.clarified,
         )  # fmt: skip
+        fork = self._fork()
         return RunSpec(
             id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
-            start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=prompt, limits=policy.limits,
+            start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=fork.prompt if fork else prompt, limits=policy.limits,
             core=core, memory=notes_of(self.done), repository=self.task.repo.path,
             box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
             checks=tuple(check.run for check in policy.checks.values()),
-            guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance,
+            guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance, fork=fork,
         )  # fmt: skip
+
+    def _fork(self) -> Fork | None:
+        """What the next run begins with: a recording, until a run did something after it."""
+        base, policy = self.ground.base, self.ground.policy
+        tried = any(costs(done, base, policy) or done.result.commit != base for done in self.done)
+        return None if tried else self.task.fork
 
     async def broke_on_target(
         self, attempt: Attempt, checks: tuple[CheckResult, ...], names: tuple[str, ...]

@@ -25,7 +25,7 @@ from overnight.missions.hold import Held
 from overnight.missions.places import split_run
 from overnight.missions.policy import Policy
 from overnight.missions.run import Result
-from overnight.missions.task import Repo, Task
+from overnight.missions.task import Fork, Repo, Task
 from overnight.ports import Box, Ground
 
 POLICY_FILE = "overnight.toml"
@@ -84,12 +84,13 @@ class LocalWorkshop:
         ref = f"refs/overnight/{task.id}/base"
         base = await repository.commit(ref)
         if base is None or not tree.is_dir() or registered(repository, tree) is None:
-            base = await repository.target()
-            policy = await self._policy(task, repository, base)
+            target = await repository.target()
+            base = target if task.fork is None else await self._forked(task.fork, repository)
+            policy = await self._policy(task, repository, target)
             await self._make_tree(repository, tree, base)
             await repository.set_ref(ref, base, why=f"overnight: {task.id} starts here")
         else:
-            policy = await self._policy(task, repository, base)
+            policy = await self._policy(task, repository, base if task.fork is None else await repository.target())
         return Ground(
             base=base,
             policy=policy,
@@ -111,6 +112,13 @@ class LocalWorkshop:
             free = shutil.disk_usage(path).free
             if free < self._settings.min_free:
                 raise holds.disk_low(str(path), free, self._settings.min_free)
+
+    async def _forked(self, fork: Fork, repository: Repository) -> str:
+        """The commit that the recorded run began from. Raises Held(repo-unavailable)."""
+        if (found := await repository.commit(fork.start)) is None:
+            why = f"commit {fork.start[:12]}, which {fork.run} began from, is not there any more"
+            raise holds.repo_unavailable(why, "the commit, brought back")
+        return found
 
     async def _policy(self, task: Task, repository: Repository, base: str) -> Policy:
         where = f"{POLICY_FILE} on branch `{task.repo.target}` of {task.repo.path}"

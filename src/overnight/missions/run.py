@@ -12,6 +12,7 @@ from overnight.missions.limits import Contact, Trouble
 from overnight.missions.money import Allowance, Bill, ModelUse
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.question import Question
+from overnight.missions.task import Fork
 
 
 class FailureClass(StrEnum):
@@ -111,6 +112,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     resume: str | None = None
     #: What it may spend. None: no money, so no route that is billed by use.
     allowance: Allowance | None = None
+    #: Recorded traffic with the model that it begins with.
+    fork: Fork | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,19 @@ class Repo(Struct, frozen=True, kw_only=True):
     target: str
 
 
+class Fork(Struct, frozen=True, kw_only=True):
+    """A task's first run begins as another run did: from its recording, and with the real model from there."""
+
+    #: The recorded run.
+    run: str
+    #: The first exchange that the real model answers.
+    exchange: int
+    #: The commit that it began from.
+    start: str
+    #: What its agent was told.
+    prompt: str
+
+
 class Task(Struct, frozen=True, kw_only=True):
     """What was asked for. What became of it is in the journal."""
 
@@ -67,6 +80,8 @@ class Task(Struct, frozen=True, kw_only=True):
     #: How long one run of it is thought to take, in seconds; None when nobody said.
     estimate: float | None = None
     attempts: int | None = None
+    #: What it is a fork of.
+    fork: Fork | None = None
 
 
 class Ending(Struct, frozen=True, kw_only=True):

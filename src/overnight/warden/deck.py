@@ -60,8 +60,8 @@ class Deck:
                 return True
             case Reached(n):
                 self._end(End.STOPPED, None, f"it was to go no further than exchange {n}")
-            case Mismatch(why=why):
-                self._end(End.FAILED, FailureClass.LAUNCH, f"the recording does not fit: {why}")
+            case Mismatch() as mismatch:
+                self._end(End.FAILED, FailureClass.LAUNCH, f"the recording does not fit: {mismatch.words}")
         assert self.over is not None
         raise refusals.forbidden(self.over[2])
 

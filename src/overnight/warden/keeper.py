@@ -190,7 +190,13 @@ class Keeper:
         if not launch.route.proxied:
             return
         ports = (place.ports.hooks, place.ports.model, place.ports.proxy)
-        around = Surroundings(worktree=place.worktree, home=place.home, given=place.given, ports=ports)
+        around = Surroundings(
+            worktree=place.worktree,
+            home=place.home,
+            given=place.given,
+            branch=f"overnight/{self.spec.task}",
+            ports=ports,
+        )
         if self._new_playback is not None:
             self._deck = Deck(self._new_playback(around, self._without))
         if self._new_tape is not None:
