@@ -165,6 +165,22 @@ def test_every_rule_overlooks_what_it_says(rule: str, then: str, now: str) -> No
     assert set(new.used) == {rule} <= RULES.keys()
 
 
+def test_results_of_calls_at_once_come_in_any_order() -> None:
+    """Each with its own content, and the mark of a cache where it was; another content is another request."""
+
+    def message(*results: tuple[str, str]) -> dict[str, Any]:
+        parts: list[dict[str, Any]] = [
+            {"type": "tool_result", "tool_use_id": name, "content": text} for name, text in results
+        ]
+        parts[-1]["cache_control"] = {"type": "ephemeral"}
+        return {"messages": [{"role": "user", "content": [*parts, {"type": "text", "text": "go on"}]}]}
+
+    then, now = Rules(THERE), Rules(HERE)
+    assert then(message(("a", "1"), ("b", "2"))) == now(message(("b", "2"), ("a", "1")))
+    assert now.used["at once"] == 1
+    assert then(message(("a", "1"), ("b", "2"))) != now(message(("b", "1"), ("a", "2")))
+
+
 @pytest.mark.parametrize(
     ("then", "now"),
     [

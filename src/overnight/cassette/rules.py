@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ RULES = {
     "context": "the token that shows whether a session was told again what must not be lost",
     "sub-agent": "ids of sub-agents, which the CLI draws by lot",
     "duration": "how many milliseconds a sub-agent took",
+    "at once": "the order in which results came in of calls that were made at once",
     "date": "the day, where the CLI says it",
     "ports": "ports of the warden's listeners",
     "uid": "the user's number in the name of the CLI's temporary folder",
@@ -47,7 +48,25 @@ class Rules:
 
     def __call__(self, value: Any) -> Any:
         """A JSON value without what may differ."""
-        return changed(value, self._text)
+        return self._ordered(changed(value, self._text))
+
+    def _ordered(self, value: Any) -> Any:
+        """With the results of calls that were made at once in the order of the calls' names."""
+        if isinstance(value, dict):
+            return {key: self._ordered(part) for key, part in cast("dict[str, Any]", value).items()}
+        if not isinstance(value, list):
+            return value
+        parts = [self._ordered(part) for part in cast("list[Any]", value)]
+        places = [at for at, part in enumerate(parts) if _result(part) is not None]
+        right = sorted((parts[at] for at in places), key=lambda part: str(_result(part)))
+        if right == [parts[at] for at in places]:
+            return parts
+        self.used["at once"] += 1
+        for at, part in zip(places, right, strict=True):
+            # Where a cache ends is said of a place, not of a result.
+            cached = {key: held for key, held in parts[at].items() if key == "cache_control"}
+            parts[at] = {key: held for key, held in part.items() if key != "cache_control"} | cached
+        return parts
 
     def _text(self, text: str) -> str:
         for name, pattern, word in self._rules:
@@ -55,6 +74,12 @@ class Rules:
             if times:
                 self.used[name] += times
         return text
+
+
+def _result(part: Any) -> str | None:
+    """The call that a part of a message is the result of; None when it is of none."""
+    held = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+    return held.get("tool_use_id") if held.get("type") == "tool_result" else None
 
 
 def applied(used: Counter[str]) -> tuple[Applied, ...]:
