@@ -7,7 +7,8 @@ then looks before it acts. Each may raise `missions.hold.Held` when it can't be 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from overnight.judge.routing import Routing
 from overnight.judge.verdict import Opinion
 from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.limits import Window
-from overnight.missions.money import Budget, Grant
+from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import BoxLevel, Check, Policy
 from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
@@ -173,6 +174,17 @@ class Purse(Protocol):
         """Settle every run of a task that was given something and did not say its end; how many."""
         ...
 
+    async def lend(self, task: Task, asking: str, most: Allowance, budget: Budget, /, *, paid: bool) -> Lent:
+        """Set aside what a judge's verdict may take, whole or not at all. asking: `RUN/judge/NAME`.
+
+        Asked again, it is a new loan; one of the same asking that was not repaid is taken as spent.
+        """
+        ...
+
+    async def repay(self, loan: str, bill: Bill | None, /) -> Sum:
+        """Take what a judge used and give back the rest, once; returns what it takes. None: nobody knows."""
+        ...
+
 
 class NoPurse:
     """There is no ledger here: nothing is given."""
@@ -186,6 +198,12 @@ class NoPurse:
 
     async def release(self, *_: object) -> int:
         return 0
+
+    async def lend(self, *_: object, paid: bool) -> Lent:  # noqa: ARG002 (nothing is lent, paid or not)
+        return Lent(why="there is no ledger of what was spent")
+
+    async def repay(self, *_: object) -> Sum:
+        return Sum()
 
 
 class Examined(Struct, frozen=True, kw_only=True):
@@ -216,8 +234,42 @@ class Examiner(Protocol):
 class Judges(Protocol):
     """Models that see the evidence and nothing else."""
 
-    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
-        """One opinion of each judge that the machine has; one that gives no usable answer says why. Never raises for that."""
+    async def judge(
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+    ) -> tuple[Opinion, ...]:
+        """One opinion of each judge that the machine has; one that gives no usable answer says why. Never raises for that.
+
+        What they may take is lent by the purse. budget: the repo's own limits.
+        """
+        ...
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """A way to a model, while it is open."""
+
+    #: Base URL on loopback, and what stands for the key there.
+    address: str
+    token: str
+    #: What was used so far; requests under way count at their most.
+    bill: Callable[[], Bill]
+    #: Why the allowance pays for no more; empty while it does.
+    spent: Callable[[], str]
+
+
+class Way(Protocol):
+    """A way to one model, over a gateway that holds the key, counts, and lets nothing pass that is not paid for."""
+
+    @property
+    def paid(self) -> bool:
+        """Billed by use."""
+        ...
+
+    async def worst(self, size: int, output: int, /) -> Sum | None:
+        """What a request of so many bytes with an answer of so many tokens may take at most. None: no price is known."""
+        ...
+
+    def open(self, allowance: Allowance, /) -> AbstractAsyncContextManager[Opened]:
+        """Open until it is left. Raises SettingsInvalid, OSError."""
         ...
 
 

@@ -48,7 +48,9 @@ from overnight.guard.scrub import scrubbed
 from overnight.guard.verdict import Call, Decision, Verdict, Weighed
 from overnight.guard.world import Bounds
 from overnight.judge.routing import Kind
+from overnight.judges.model import ModelJudge
 from overnight.judges.panel import Panel
+from overnight.judges.settings import VENDORS, key_variable_of, route_of
 from overnight.landing.checkpoint import Checkpoints
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.examine import LocalExaminer, Past
@@ -72,6 +74,7 @@ from overnight.warden.events import Reached, read_events
 from overnight.warden.hooks import gist
 from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
+from overnight.warden.way import GatewayWay
 from overnight.warden.world import RunDisk
 
 #: What starts a warden, when the run's directory is appended. -P: nothing is imported from the folder that it is
@@ -107,7 +110,8 @@ def house_for(
     def network(run: str) -> tuple[str, ...]:
         return network_of(home, run)
 
-    without = Redactor(known_secrets(environ), settings.redact.patterns)
+    keys = tuple(environ.get(key_variable_of(judge), "") for judge in settings.judges.values())
+    without = Redactor((*known_secrets(environ), *filter(None, keys)), settings.redact.patterns)
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
     house = House(
         fleet=LocalFleet(home, WARDEN, environ, watch),
@@ -115,10 +119,20 @@ def house_for(
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
         examiner=LocalExaminer(home, past, network, lambda agent: FAMILIES.get(agent, ""), without, watch),
-        judges=Panel(home, ()),
+        judges=Panel(home, judges_for(settings, environ)),
         routing=settings.routing,
     )
     return discreet(house, without)
+
+
+def judges_for(settings: Settings, environ: Mapping[str, str]) -> tuple[ModelJudge, ...]:
+    """The judges of this machine. environ: where their keys are."""
+    return tuple(
+        ModelJudge(
+            name, each, GatewayWay(route_of(each), each.model, VENDORS[each.kind].bills, settings.prices, environ)
+        )
+        for name, each in settings.judges.items()
+    )
 
 
 def purse_for(journal: Journal, settings: Settings, environ: Mapping[str, str] = os.environ) -> LedgerPurse:

@@ -18,6 +18,7 @@ SETTINGS_KEYS = frozenset({
     "cassette",
     "usage",
     "limits",
+    "judges",
 })  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from overnight.cassette.recorder import CassetteSettings
 from overnight.config.document import read
 from overnight.config.guard import GuardSettings, guard_rules
 from overnight.config.hosts import hosts
+from overnight.config.judges import judge_rules
 from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
@@ -23,6 +24,7 @@ from overnight.guard.redact import RedactSettings
 from overnight.judge.budget import BudgetSettings
 from overnight.judge.limits import LimitSettings
 from overnight.judge.routing import Routing
+from overnight.judges.settings import JudgeSettings
 from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
@@ -135,6 +137,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     canary: Canary = Canary()
     guard: GuardSettings = GuardSettings()
     cassette: CassetteSettings = CassetteSettings()
+    #: Models that judge results, by a name of your choice.
+    judges: dict[str, JudgeSettings] = {}
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -210,4 +214,5 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from hosts(("bounds", "egress"), settings.bounds.egress)
     yield from guard_rules(settings.guard, ("guard",))
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
+    yield from judge_rules(settings.judges)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

@@ -19,6 +19,8 @@ from overnight.missions.money import Allowance, Amount, Budget
 PARTS = 10**12
 SPANS = ("run", "task", "day", "month", "all")
 _WORDS = {"run": "run's", "task": "task's", "day": "day's", "month": "month's", "all": "whole"}
+#: What the ids of loans to judges hold, and those of runs never do: `RUN/judge/NAME/N`.
+ASKING = "/judge/"
 #: Settled runs that say how fast runs usually spend.
 USUAL_RUNS, LEAST_RUNS = 20, 5
 
@@ -141,6 +143,11 @@ class Ledger:
         rows = self._db.execute("SELECT run FROM spend WHERE task = ? AND settled IS NULL ORDER BY at, run", (task,))
         return tuple(row["run"] for row in rows)
 
+    def loans(self, asking: str) -> tuple[str, ...]:
+        """Everything that was lent for one asking, `RUN/judge/NAME`, so far."""
+        sql = "SELECT run FROM spend WHERE substr(run, 1, length(?1)) = ?1 ORDER BY at, run"
+        return tuple(row["run"] for row in self._db.execute(sql, (f"{asking}/",)))
+
     def settle(self, run: str, took: Sum, *, unpriced: bool) -> bool:
         """Take what a run took, give back the rest, and tell the thresholds that this passes. False when it was settled
         before: then nothing changes. To be called in a transaction."""
@@ -189,9 +196,9 @@ class Ledger:
         """Dollars a minute that runs of a repo lately spent; None when there were too few."""
         sql = (
             "SELECT usd, settled - at AS lasted FROM spend WHERE repo = ? AND paid AND settled > at + 60 AND usd > 0 "
-            "ORDER BY settled DESC LIMIT ?"
+            "AND instr(run, ?) = 0 ORDER BY settled DESC LIMIT ?"
         )
-        rows = self._db.execute(sql, (repo, USUAL_RUNS)).fetchall()
+        rows = self._db.execute(sql, (repo, ASKING, USUAL_RUNS)).fetchall()
         if len(rows) < LEAST_RUNS:
             return None
         spent = Decimal(sum(row["usd"] for row in rows)) / PARTS

@@ -10,13 +10,15 @@ from collections.abc import Callable
 import msgspec
 
 from overnight.durable.journal import Journal
-from overnight.durable.ledger import SPANS, Ledger, Run, Scope
+from overnight.durable.ledger import ASKING, SPANS, Ledger, Run, Scope
 from overnight.judge.budget import BudgetSettings, Short, Sum, charge, grant, left_of, show_amount
+from overnight.judge.budget import loan as can_lend
 from overnight.missions.codec import convert
 from overnight.missions.hold import Held, Hold, HoldReason
-from overnight.missions.money import Allowance, Amount, Bill, Budget, Grant
+from overnight.missions.money import Allowance, Amount, Bill, Budget, Grant, Lent
 from overnight.missions.run import RunOutcome
 from overnight.missions.task import Task
+from overnight.missions.units import Money
 
 #: The kind of record that holds a limit that a person set.
 RECORD = "budget"
@@ -65,8 +67,29 @@ class LedgerPurse:
         """Settle what a task was given and did not say the end of; how many runs."""
         runs = self._ledger.open_runs(task.id)
         for run in runs:
-            self._settle(run, self._bill_of(run, None))
+            self._settle(run, None if ASKING in run else self._bill_of(run, None))
         return len(runs)
+
+    async def lend(self, task: Task, asking: str, most: Allowance, budget: Budget, *, paid: bool) -> Lent:
+        """Set aside what a judge's verdict may take, whole or not at all."""
+        before = self._ledger.loans(asking)
+        for loan in before:  # its process ended without a word of what it used
+            self._settle(loan, None)
+        journal = self._journal
+        who = Run(id=f"{asking}/{len(before) + 1}", task=task.id, repo=task.repo.name, at=journal.clock.now())
+        with journal.tx("lend"):
+            windows = self._ledger.windows(who, self.scopes(task, budget))
+            if (short := can_lend(windows, most, paid=paid)) is not None:
+                cost = show_amount(Amount(usd=Money(most.usd) if paid and most.usd else None, tokens=most.tokens))
+                return Lent(
+                    why=f"{short.name} of {show_amount(short.limit)} leaves less than its verdict may take: {cost}"
+                )
+            self._ledger.reserve(who, most, windows, paid=paid)
+        return Lent(id=who.id)
+
+    async def repay(self, loan: str, bill: Bill | None) -> Sum:
+        """Take what a judge used, and give back the rest."""
+        return self._settle(loan, bill)
 
     def _settle(self, run: str, bill: Bill | None) -> Sum:
         with self._journal.tx("settle"):

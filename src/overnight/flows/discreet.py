@@ -14,6 +14,7 @@ from overnight.errors import GitFailed
 from overnight.guard.scrub import scrubbed
 from overnight.judge.verdict import Opinion
 from overnight.missions.hold import Held
+from overnight.missions.money import Budget
 from overnight.missions.policy import Check
 from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
@@ -28,6 +29,7 @@ from overnight.ports import (
     Landed,
     Lander,
     Moved,
+    Purse,
     Staged,
     Workshop,
 )
@@ -118,6 +120,8 @@ class _Judges:
     def __init__(self, inner: Judges, without: Without) -> None:
         self._inner, self._without = inner, without
 
-    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
+    async def judge(
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+    ) -> tuple[Opinion, ...]:
         with _careful(self._without):
-            return scrubbed(await self._inner.judge(task, examined, run), self._without)
+            return scrubbed(await self._inner.judge(task, examined, run, purse, budget), self._without)

@@ -60,7 +60,8 @@ async def judged(
     opinions: tuple[Opinion, ...] = ()
     if ground.policy.judges.families and not examined.risk.blocks:  # nothing that they say would outweigh a block
         with t.cancellable():
-            opinions = await t.step(f"judge {n}", house.judges.judge, task, examined, attempt.outcome.run)
+            run, budget = attempt.outcome.run, ground.policy.limits.budget
+            opinions = await t.step(f"judge {n}", house.judges.judge, task, examined, run, house.purse, budget)
     t.at(Phase.DECIDING)
     result = tally(
         opinions, ground.policy.judges, commit=examined.commit, evidence=examined.evidence, author=examined.family

@@ -18,7 +18,7 @@ from overnight.judge.verdict import Opinion, Said
 from overnight.missions.clarify import Clarify
 from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.judging import Quorum
-from overnight.missions.money import Allowance, Budget, Grant
+from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import Check, LandingMode, Policy
 from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome, RunSpec
 from overnight.missions.task import Task
@@ -162,6 +162,12 @@ class _Purse:
         self._world.given -= runs
         return len(runs)
 
+    async def lend(self, task: Task, asking: str, most: Allowance, budget: Budget, *, paid: bool) -> Lent:
+        return Lent(id=asking)
+
+    async def repay(self, loan: str, bill: Bill | None) -> Sum:
+        return Sum()
+
 
 class _Workshop:
     def __init__(self, world: World) -> None:
@@ -254,7 +260,9 @@ class _Judges:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
+    async def judge(
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+    ) -> tuple[Opinion, ...]:
         self._world.during(f"judge {examined.commit}")
         await asyncio.sleep(0)
         return tuple(

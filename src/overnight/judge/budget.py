@@ -114,6 +114,17 @@ def _short(window: Window, paid: bool) -> bool:
     return few or (paid and usd is not None and usd < LEAST_USD)
 
 
+def loan(windows: Iterable[Window], most: Allowance, *, paid: bool) -> Window | None:
+    """The first limit that leaves less than this; None when all of it can be set aside."""
+    for window in windows:
+        usd, tokens = window.left
+        if (paid and usd is not None and (most.usd is None or usd < most.usd)) or (
+            tokens is not None and (most.tokens is None or tokens < most.tokens)
+        ):
+            return window
+    return None
+
+
 def charge(bill: Bill | None, allowance: Allowance, *, paid: bool) -> Sum:
     """What a run that ended takes from its budgets. bill: None when nobody knows what it used.
 

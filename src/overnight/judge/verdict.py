@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, cast
@@ -99,6 +100,7 @@ def understand(text: str) -> Said:
         body = body.removeprefix("```").removesuffix("```").removeprefix("json").strip()
     try:
         said = msgspec.json.decode(body.encode(), type=Said, strict=True)
+        json.loads(body, object_pairs_hook=_once)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ValueError(f"not the JSON object that was asked for: {error}") from error
     if said.verdict is Word.PASS and said.blocking:
@@ -106,6 +108,13 @@ def understand(text: str) -> Said:
     if said.verdict is Word.FAIL and not said.blocking:
         raise ValueError("it says FAIL and names no blocking issue")
     return said
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    """A key that stands twice has two values, and which of them counts is anybody's guess."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice!r} stands in it twice")
 
 
 def schema() -> dict[str, Any]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from overnight.durable.ledger import ASKING
 from overnight.errors import BadState
 from overnight.judge.evidence import Evidence, digest, for_judges
 from overnight.judge.verdict import Opinion, Said
 from overnight.missions.codec import decode
+from overnight.missions.money import Allowance, Bill, Budget
 from overnight.missions.places import evidence_file
 from overnight.missions.task import Task
-from overnight.ports import Examined
+from overnight.ports import Examined, Purse
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -26,8 +28,6 @@ class Answer(Struct, frozen=True, kw_only=True):
     said: Said | None
     #: Why it gave none.
     why: str = ""
-    #: Dollars; None is unknown.
-    cost: float | None = None
 
 
 class Judge(Protocol):
@@ -37,9 +37,18 @@ class Judge(Protocol):
     #: Who made its model.
     family: str
     model: str
+    #: Billed by use.
+    paid: bool
 
-    async def ask(self, text: str, label: str) -> Answer:
-        """Its answer to the evidence as text. label names the request for the record. Never raises for what it does."""
+    async def worst(self, text: str) -> Allowance:
+        """What its verdict on this text may take at most."""
+        ...
+
+    async def ask(self, text: str, allowance: Allowance, told: Callable[[Bill], None]) -> Answer:
+        """Its answer to the evidence as text, within the allowance. Never raises for what it does.
+
+        told: hears what it used, the last word being the one that counts; also when this is cancelled.
+        """
         ...
 
 
@@ -49,12 +58,15 @@ class Panel:
     def __init__(self, state: Path, judges: Sequence[Judge]) -> None:
         self._state, self._judges = state, judges
 
-    async def judge(self, task: Task, examined: Examined, run: str) -> tuple[Opinion, ...]:
+    async def judge(
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+    ) -> tuple[Opinion, ...]:
         """See the port. Raises BadState when the evidence is not what its name says."""
         if not self._judges:
             return ()
-        text = for_judges(self._evidence(task, examined))
-        asked = (self._ask(judge, text, examined, f"{run} {judge.name}") for judge in self._judges)
+        evidence = self._evidence(task, examined)
+        asking = _Asking(task, examined, run, purse, budget, for_judges(evidence))
+        asked = (_Asked(judge, asking).opinion(empty=not evidence.files) for judge in self._judges)
         return tuple(await asyncio.gather(*asked))
 
     def _evidence(self, task: Task, examined: Examined) -> Evidence:
@@ -68,20 +80,63 @@ class Panel:
         if digest(evidence) != examined.evidence:
             why = f"{path} was changed after it was written; `overnight retry {task.id}` begins anew."
             raise BadState(task=task.id, state="with changed evidence", verb="judge", next=why)
+        if evidence.commit != examined.commit:
+            why = f"{path} is about {evidence.commit}; `overnight retry {task.id}` begins anew."
+            raise BadState(task=task.id, state="with evidence about another commit", verb="judge", next=why)
         return evidence
 
-    @staticmethod
-    async def _ask(judge: Judge, text: str, examined: Examined, label: str) -> Opinion:
+
+class _Asking(NamedTuple):
+    """What all judges are asked."""
+
+    task: Task
+    examined: Examined
+    run: str
+    purse: Purse
+    budget: Budget
+    text: str
+
+
+class _Asked:
+    """One judge that is asked."""
+
+    def __init__(self, judge: Judge, asking: _Asking) -> None:
+        self._judge, self._asking = judge, asking
+        self._bill: Bill | None = None
+
+    async def opinion(self, *, empty: bool) -> Opinion:
+        """What it says, or why it was not asked: that costs nothing then. empty: nothing was changed."""
         began = time.monotonic()
-        answer = await judge.ask(text, label)
+        if empty:
+            answer = Answer(said=None, why="not asked: the evidence shows no change")
+        elif self._judge.family == self._asking.examined.family:
+            answer = Answer(said=None, why=f"not asked: the work is of its own family, {self._judge.family}")
+        else:
+            answer = await self._paid()
         return Opinion(
-            judge=judge.name,
-            family=judge.family,
-            model=judge.model,
-            commit=examined.commit,
-            evidence=examined.evidence,
-            said=answer.said,
-            why=answer.why,
-            cost=answer.cost,
-            took=round(time.monotonic() - began, 3),
-        )
+            judge=self._judge.name, family=self._judge.family, model=self._judge.model,
+            commit=self._asking.examined.commit, evidence=self._asking.examined.evidence, said=answer.said,
+            why=answer.why, cost=_cost(self._bill), took=round(time.monotonic() - began, 3),
+        )  # fmt: skip
+
+    async def _paid(self) -> Answer:
+        task, _, run, purse, budget, text = self._asking
+        most = await self._judge.worst(text)
+        asking = f"{run}{ASKING}{self._judge.name}"
+        lent = await purse.lend(task, asking, most, budget, paid=self._judge.paid)
+        if not lent.id:
+            return Answer(said=None, why=lent.why)
+        try:
+            return await self._judge.ask(text, most, self._told)
+        finally:
+            await purse.repay(lent.id, self._bill)
+
+    def _told(self, bill: Bill) -> None:
+        self._bill = bill
+
+
+def _cost(bill: Bill | None) -> float | None:
+    """Dollars; what may have been billed for an answer that nobody saw counts. None: not known."""
+    if bill is None or bill.cost is None or bill.unknown:
+        return None
+    return float(bill.cost + bill.pending) if bill.paid else 0.0

@@ -57,6 +57,15 @@ class Grant(Struct, frozen=True, kw_only=True):
     left: float | None = None
 
 
+class Lent(Struct, frozen=True, kw_only=True):
+    """What a judge was lent."""
+
+    #: Its id; empty when nothing was lent.
+    id: str = ""
+    #: Why not, as a clause.
+    why: str = ""
+
+
 class ModelUse(Struct, frozen=True, kw_only=True):
     """What one model was used for in a run."""
 

@@ -98,6 +98,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     #: One script for each session, in the order of their first requests; the last serves all later ones.
     runs: Annotated[tuple[Script, ...], Meta(min_length=1)]
     match: str = ""
+    #: Only for requests that name exactly this model; empty for all.
+    model: str = ""
 
 
 class Play(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""The scripted model server: a `Play` behind the Messages API.
+"""The scripted model server: a `Play` behind the Messages API, and behind the other vendors' `dialects`.
 
 Besides the API it answers under `/_scripted/`, so that whoever started it as a process can direct it:
 `GET requests` lists what came in, `GET reached/NAME` answers when a stall is reached, `POST release/NAME` ends it.
@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from overnight.agents.scripted import messages
+from overnight.agents.scripted import dialects, messages
+from overnight.agents.scripted.dialects import Dialect
 from overnight.agents.scripted.http import Replier, Request, serving
 from overnight.agents.scripted.messages import Ask
 from overnight.agents.scripted.script import Cut, Fail, Garble, Play, Say, Scenario, Script, Stall, Step
@@ -53,7 +54,7 @@ class _Session:
 
 
 class ScriptedModel:
-    """Answers the Messages API from a play. Keeps every request; forgets nothing until it is gone."""
+    """Answers from a play. Keeps every request; forgets nothing until it is gone."""
 
     def __init__(self, play: Play) -> None:
         self.requests: list[Record] = []
@@ -82,6 +83,8 @@ class ScriptedModel:
             await self._direct(request, replier)
         elif (request.method, request.path) == ("POST", "/v1/messages"):
             await self._asked(request, replier)
+        elif (dialect := dialects.of(request.method, request.path)) is not None:
+            await self._questioned(dialect, request, replier)
         else:
             self._keep(request, "")
             await _other(request, replier)
@@ -93,19 +96,52 @@ class ScriptedModel:
             self._keep(request, "")
             await replier.whole(400, _JSON, messages.error("invalid_request_error", str(problem)))
             return
-        session = request.headers.get(_SESSION) or f"words:{ask.messages[0].text}"
+        session = request.headers.get(_SESSION) or f"words:{ask.model}:{ask.messages[0].text}"
         self._keep(request, session)
-        await self._answer(self._step(session, ask.messages[0].text), ask, replier)
+        await self._answer(self._step(session, ask.messages[0].text, ask.model), ask, replier)
+
+    async def _questioned(self, dialect: Dialect, request: Request, replier: Replier) -> None:
+        """The same in another vendor's words. Every question of the same words and model is of one session."""
+        try:
+            asked = dialect.ask(request.path, request.body)
+        except msgspec.DecodeError as problem:
+            self._keep(request, "")
+            body = dialect.error(400, "invalid_request_error", str(problem))
+            await replier.whole(400, _JSON, msgspec.json.encode(body))
+            return
+        session = f"words:{asked.model}:{asked.text}"
+        self._keep(request, session)
+        step, name = self._step(session, asked.text, asked.model), f"{len(self.requests):06d}"
+        if isinstance(step, Stall):
+            self._reached[step.name].set()
+            await replier.until(self._released[step.name])
+            step = step.then
+        match step:
+            case Fail(status, message):
+                body = dialect.error(status, step.type or messages.ERRORS.get(status, "api_error"), message)
+                await replier.whole(status, _JSON | step.headers, msgspec.json.encode(body))
+            case Garble(text):
+                await replier.whole(200, _JSON, text.encode())
+            case Cut(text):
+                whole = msgspec.json.encode(dialect.reply(messages.reply(Say(text)), name, asked.model))
+                await replier.start(200, _JSON | {"content-length": str(len(whole))})
+                await replier.chunk(whole[: len(whole) // 2])
+                await replier.cut()
+            case _:
+                answer = messages.reply(step)
+                body = dialect.reply(answer, name, asked.model)
+                await replier.whole(200, _JSON | answer.headers, msgspec.json.encode(body))
 
     def _keep(self, request: Request, session: str) -> None:
         body = _decode(request.body)
         record = Record(method=request.method, path=request.path, headers=request.headers, body=body, session=session)
         self.requests.append(record)
 
-    def _step(self, session: str, text: str) -> Step:
+    def _step(self, session: str, text: str, model: str) -> Step:
         """The next step of a session; text is its first user message."""
         if session not in self._sessions:
-            found = next((n for n, s in enumerate(self._play.scenarios) if s.match in text), None)
+            fits = (n for n, s in enumerate(self._play.scenarios) if s.match in text and s.model in ("", model))
+            found = next(fits, None)
             if found is None:
                 return Fail(400, "no scenario of the script matches the first user message")
             self._sessions[session] = _Session(self._next(found, self._play.scenarios[found]))

@@ -1,0 +1,101 @@
+"""One judge's process: started with nothing but what it is given, bounded in time and output, ended as a tree."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+_PIECE = 64 << 10
+_MOST_ERRORS = 4000
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How it went."""
+
+    #: Exit code; negative for a signal.
+    code: int
+    out: bytes
+    #: The end of what it printed on standard error.
+    err: str
+    #: It ran into the time limit.
+    slow: bool = False
+    #: It printed more than it may.
+    flooded: bool = False
+
+
+class _Flood(Exception):
+    """More than it may print."""
+
+
+async def converse(argv: Sequence[str], env: Mapping[str, str], given: bytes, limit: float, most: int) -> Ended:
+    """Run it: given on standard input, an environment of its own, no folder of ours. limit: seconds. most: bytes.
+
+    Whatever happens, its process group is dead when this returns. Raises OSError when it can't be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv, env=dict(env), cwd="/", start_new_session=True,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = bytearray(), bytearray()
+    talk: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(_feed(process.stdin, given)),
+        asyncio.ensure_future(_read(process.stdout, out, most)),
+        asyncio.ensure_future(_tail(process.stderr, err)),
+        asyncio.ensure_future(process.wait()),
+    ]
+    slow = flooded = False
+    try:
+        async with asyncio.timeout(limit):
+            await asyncio.gather(*talk)
+    except TimeoutError:
+        slow = True
+    except _Flood:
+        flooded = True
+    finally:
+        await _gone(process, talk)
+    code = process.returncode
+    assert code is not None
+    said = err[-_MOST_ERRORS:].decode(errors="replace").strip()
+    return Ended(code=code, out=bytes(out[:most]), err=said, slow=slow, flooded=flooded)
+
+
+async def _gone(process: asyncio.subprocess.Process, talk: list[asyncio.Future[Any]]) -> None:
+    """All of it: what it started is in its group, and holds its pipes."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for each in talk:
+        each.cancel()
+    await asyncio.gather(*talk, return_exceptions=True)
+    await process.wait()
+
+
+async def _feed(stdin: asyncio.StreamWriter, given: bytes) -> None:
+    with contextlib.suppress(ConnectionError):  # it ended before it had read all: its exit says why
+        stdin.write(given)
+        await stdin.drain()
+    stdin.close()
+    with contextlib.suppress(ConnectionError):
+        await stdin.wait_closed()
+
+
+async def _read(stream: asyncio.StreamReader, into: bytearray, most: int) -> None:
+    while piece := await stream.read(_PIECE):
+        into += piece
+        if len(into) > most:
+            raise _Flood
+
+
+async def _tail(stream: asyncio.StreamReader, into: bytearray) -> None:
+    while piece := await stream.read(_PIECE):
+        into += piece
+        del into[:-_MOST_ERRORS]
