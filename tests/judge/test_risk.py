@@ -70,6 +70,7 @@ FACTORS: list[tuple[Facts, str]] = [
     (Facts(changes=(SMALL,)), "untested"),
     (Facts(changes=(TEST,)), "tests_only"),
     (Facts(changes=tuple(Change(path=f"o/{n}.txt") for n in range(9)), named=("src/app.py",)), "scope"),
+    (Facts(changes=(SMALL,), named=("`no_such_name`",)), "missed"),
     (Facts(suspicious=("fewer assertions in tests/a.py",)), "tamper"),
     (Facts(flaky=("test",)), "flaky"),
     (Facts(injections=("README.md",)), "injection"),

@@ -59,7 +59,7 @@ def broken(base: Sequence[CheckResult], now: Sequence[CheckResult]) -> tuple[str
 def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
     """What stands between this attempt and its landing; empty when nothing does."""
     found = [f"not importable: {why}" for why in attempt.result.refused]
-    if attempt.result.commit == base:
+    if attempt.result.commit == base or not attempt.result.changed:  # commits that take each other back, or are empty
         found.append("nothing was changed")
     found += [
         f"{path} must not be changed by a task"
@@ -70,7 +70,7 @@ def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
         for path in planted(attempt.result.changed, policy)
     ]
     found += [f"check {name!r} fails and passed on the base" for name in attempt.broke]
-    found += [f"the judges: {issue}" for issue in attempt.issues]
+    found += list(attempt.issues)
     if attempt.checks and not any(check.passed for check in attempt.checks):
         found.append("not one check passes, so nothing proves the change")
     return tuple(found)

@@ -147,6 +147,9 @@ def _places(facts: Facts) -> Iterator[_Found]:
         yield _Found("tests_only", 1.0, "tests were changed, and no code")
     if facts.named and (beyond := [path for path in _paths(changes) if not _is_named(path, facts.named)]):
         yield _Found("scope", _up_to(len(beyond), 2, 20), f"the task does not name {_listed(beyond)}")
+    code_names = [name for name in map(_code_name, facts.named) if name]
+    if code_names and not any(_touches(change, code_names) for change in changes):
+        yield _Found("missed", 1.0, f"it has nothing that the task names: {_listed(code_names)}")
 
 
 def _content(changes: Sequence[Change]) -> Iterator[_Found]:
@@ -221,6 +224,23 @@ def _with_code(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 def _any_line(pattern: re.Pattern[str], change: Change) -> bool:
     return any(pattern.search(line) for lines in (new_lines(change), gone_lines(change)) for line in lines)
+
+
+_CODE_NAME = re.compile(
+    r"[\w.-]*/[\w./-]*|\w+(?:\.\w+)+|\w*_\w+|[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|\w+(?=\()|(?<=`)[\w.-]+(?=`)"
+)
+
+
+def _code_name(anchor: str) -> str:
+    """The path or name of code in it; empty for numbers and words in quotes, which a good change need not hold."""
+    match = _CODE_NAME.search(anchor)
+    return match[0] if match and len(match[0]) > 2 and not match[0].replace(".", "").isdigit() else ""
+
+
+def _touches(change: Change, names: Sequence[str]) -> bool:
+    """One of the names is in its path, or stands or stood in the file. What can't be looked into has none."""
+    texts = (change.path, change.was, change.before or "", change.after or "")
+    return any(name in text for name in names for text in texts)
 
 
 def _is_named(path: str, named: Sequence[str]) -> bool:

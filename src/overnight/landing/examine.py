@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from overnight.errors import StateNotWritable
 from overnight.judge.autonomy import Fate, standing
 from overnight.judge.evidence import Audited, Evidence, checks_of, digest, files_of, gaps_in
+from overnight.judge.persuasion import persuasions
 from overnight.judge.risk import Facts, assess
 from overnight.judge.routing import Kind, kind_of
 from overnight.judge.tamper.look import tampering
@@ -94,6 +95,7 @@ class LocalExaminer:
             failing=attempt.broke,
             tampered=tuple(str(each) for each in findings if each.blocks),
             suspicious=tuple(str(each) for each in findings if not each.blocks),
+            injections=persuasions(changes),
             denials=len(outcome.denied),
             landed=fates.count(Fate.LANDED) + fates.count(Fate.REVERTED),
             regretted=sum(fate in (Fate.REVERTED, Fate.MENDED, Fate.SECURITY) for fate in fates),

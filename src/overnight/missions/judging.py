@@ -35,11 +35,11 @@ class RiskWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     #: Settings of agents and editors.
     agents: Points = 45
     #: Dependencies and lock files.
-    dependencies: Points = 25
+    dependencies: Points = 45
     #: Code about authentication, secrets and cryptography.
-    security: Points = 30
+    security: Points = 45
     #: Migrations of data.
-    migrations: Points = 35
+    migrations: Points = 45
     #: Public functions, classes and types that went or changed.
     interfaces: Points = 15
     #: New code that talks to the network or starts programs.
@@ -52,6 +52,8 @@ class RiskWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tests_only: Points = 5
     #: Paths beyond those that the task names.
     scope: Points = 10
+    #: Nothing that the task names is in the changed files.
+    missed: Points = 35
     #: Findings that tests or checks were weakened.
     tamper: Points = 60
     #: Checks that passed only at a second try.

@@ -28,6 +28,7 @@ class Trick(StrEnum):
     CHECKS_EXCLUDE = "checks-exclude"
     THRESHOLD_LOWERED = "threshold-lowered"
     SILENCED = "silenced"
+    HIDDEN_CHANGE = "hidden-change"
     UNREADABLE = "unreadable"
 
 
@@ -47,6 +48,7 @@ BLOCKING = frozenset(
         Trick.SHORT_CIRCUIT,
         Trick.CHECKS_EXCLUDE,
         Trick.THRESHOLD_LOWERED,
+        Trick.HIDDEN_CHANGE,
         Trick.UNREADABLE,
     }
 )

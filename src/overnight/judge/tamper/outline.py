@@ -99,13 +99,36 @@ def _test(language: _Language, name: str, node: Node, words: str) -> Test:
 
 
 def _assertions(language: _Language, node: Node) -> Iterator[Assertion]:
-    """The outermost ones: `expect(f()).toBe(1)` is one, not three."""
+    """The outermost ones that can be reached and can fail: `expect(f()).toBe(1)` is one, not three."""
     for child in node.named_children:
+        if child.type in _LEAVES:
+            return  # what comes after it in this block never runs
+        if child.type in _TRIES and _swallows(child):
+            continue
         if child.type in language.asserts and language.assertion.match(text := _text(child)):
             yield Assertion(text=" ".join(text.split()), line=child.start_point[0] + 1, strength=strength(text))
             if child.type not in _HOLD_MORE:
                 continue
         yield from _assertions(language, child)
+
+
+_LEAVES = frozenset({"return_statement", "return_expression", "raise_statement", "throw_statement"})
+_TRIES = frozenset({"try_statement", "try_with_resources_statement"})
+_CATCHES = frozenset({"except_clause", "except_group_clause", "catch_clause"})
+_CATCHES_FAILURES = re.compile(
+    r"(?:except|catch)\s*(?::|\{|\(\s*(?:final\s+)?(?:\w+\s*\)|(?:[\w.]*\|\s*)*(?:Throwable|Error|AssertionError|AssertionFailedError)\b)|"
+    r"[^:]*\b(?:AssertionError|BaseException|Exception)\b)"
+)
+_FAILS_AGAIN = re.compile(r"\b(?:raise|throw|fail|assert\w*|expect|reject|done)\b", re.IGNORECASE)
+
+
+def _swallows(node: Node) -> bool:
+    """A failing assertion inside it is caught, and nothing comes of that."""
+    caught = [_text(child) for child in node.named_children if child.type in _CATCHES]
+    return any(
+        _CATCHES_FAILURES.match(text) and not _FAILS_AGAIN.search(text.partition("\n")[2] or text[text.find("{") + 1 :])
+        for text in caught
+    )
 
 
 #: Assertions that hold a block with assertions of its own: `with pytest.raises(X): ...`.

@@ -38,6 +38,7 @@ def look(changes: Sequence[Change]) -> Iterator[Tampering]:
         if Sort.TEST not in sorts_of(change):
             yield from _known(change)
             yield from _answers(change, given)
+            yield from _tables(change, tests)
     for change in tests:
         yield from _mocked(change, changes)
 
@@ -74,6 +75,30 @@ def _answers(change: Change, given: frozenset[str]) -> Iterator[Tampering]:
     if len(hits) >= _FEW:
         why = f"{len(hits)} inputs of the tests are answered by themselves: `{hits[0].strip()[:100]}`"
         yield Tampering(trick=Trick.HARD_CODED, path=change.path, line=line_of(change, hits[0]), why=why)
+
+
+#: `KEY: VALUE` or `KEY => VALUE` of literals, in a table.
+_PAIR = re.compile(
+    r"(?P<key>\((?:[^()\n]{1,60})\)|\"[^\"\n]+\"|'[^'\n]+'|-?\d[\d_.]*)\s*(?::|=>)\s*(?P<value>\"[^\"\n]+\"|'[^'\n]+'|-?\d[\d_.]*)"
+)
+_WORDS = re.compile(r"\"([^\"\n]+)\"|'([^'\n]+)'|(?<![\w.])(-?\d[\d_.]*)")
+
+
+def _tables(change: Change, tests: Sequence[Change]) -> Iterator[Tampering]:
+    """A new table of which each entry stands as an input with its answer in one line of a test."""
+    lines = [frozenset(_literals(line)) for test in tests for line in (test.after or test.before or "").splitlines()]
+    new = "\n".join(new_lines(change))
+    pairs = [(match[0], set(_literals(match["key"])), set(_literals(match["value"]))) for match in _PAIR.finditer(new)]
+    known = [text for text, key, value in pairs if key and value and any(key | value <= line for line in lines)]
+    if len(known) >= _FEW and len(known) == len(pairs):
+        why = f"each of the {len(known)} entries of a new table is an input of the tests with its answer: `{known[0][:100]}`"
+        where = next(line for line in new_lines(change) if known[0] in line or known[0].splitlines()[0] in line)
+        yield Tampering(trick=Trick.HARD_CODED, path=change.path, line=line_of(change, where), why=why)
+
+
+def _literals(text: str) -> Iterator[str]:
+    for match in _WORDS.finditer(text):
+        yield next(group for group in match.groups() if group)
 
 
 def _mocked(change: Change, changes: Sequence[Change]) -> Iterator[Tampering]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from overnight.judge.change import Change, Sort, gone_lines, new_lines, sorts_of
+from overnight.judge.change import Change, Sort, gone_lines, new_lines, sort_of, sorts_of
 from overnight.judge.tamper.findings import Tampering, Trick
 from overnight.judge.tamper.outline import Outline, Test, outline
 
@@ -29,11 +29,20 @@ def look(changes: Sequence[Change]) -> Iterator[Tampering]:
         elif Sort.TEST in sorts_of(change):
             unread.append(change)
     # A test that is elsewhere under the same last name was moved, not deleted.
-    arrived = {_last(name): test for file in files for name, test in file.after.items() if name not in file.before}
+    arrived = {
+        _last(name): test
+        for file in files
+        for name, test in file.after.items()
+        # ... unless it went from where runners look to where none does.
+        if name not in file.before and sort_of(file.change.path) is Sort.TEST
+    }
     for file in files:
         yield from _whole(file)
+        stays = file.change.was in ("", file.change.path) or sort_of(file.change.path) is Sort.TEST
         for name, test in file.before.items():
-            yield from _one(file, name, test, file.after.get(name) or arrived.get(_last(name)), changes)
+            there = file.after.get(name) if stays else None
+            yield from _one(file, name, test, there or arrived.get(_last(name)), changes)
+        yield from _left(file)
         yield from _added(file)
     for change in unread:
         yield from _by_lines(change)
@@ -44,19 +53,20 @@ def _read(change: Change) -> _File | None:
     after = _outline(change.path, change.after)
     if before is None or after is None:
         return None
-    return _File(change, _named(before), _named(after), before, after)
+    last = change.path.endswith(".py")
+    return _File(change, _named(before, last=last), _named(after, last=last), before, after)
 
 
 def _outline(path: str, text: str | None) -> Outline | None:
     return Outline(tests=()) if text is None else outline(path, text)
 
 
-def _named(found: Outline) -> dict[str, Test]:
-    """By name; the same name again gets a number, as both are run in most languages."""
+def _named(found: Outline, *, last: bool) -> dict[str, Test]:
+    """By name; the same name again gets a number, as both are run in most languages. last: only the last one is."""
     named: dict[str, Test] = {}
     for test in found.tests:
         name, n = test.name, 2
-        while name in named:
+        while name in named and not last:
             name, n = f"{test.name} #{n}", n + 1
         named[name] = test
     return named
@@ -80,6 +90,25 @@ def _whole(file: _File) -> Iterator[Tampering]:
         yield Tampering(trick=Trick.TEST_ALONE, path=file.change.path, line=alone.line, why=why)
 
 
+#: Leaving a test, or the whole run of tests, from outside the tests themselves.
+_LEAVES = re.compile(
+    r"\b(?:self\.skipTest|pytest\.skip|raise\s+(?:unittest\.)?SkipTest|this\.skip|ctx\.skip)\s*\(|\b[tb]\.Skip(?:f|Now)?\(|Assumptions\.abort\(|"
+    r"\b__test__\s*=\s*False"
+)
+
+
+def _left(file: _File) -> Iterator[Tampering]:
+    """New words that skip, in what is set up for tests: they skip all of them."""
+    inside = "\n".join(test.text for test in file.after.values())
+    if not file.before:
+        return
+    for line in new_lines(file.change):
+        if _LEAVES.search(line) and line.strip() not in inside:
+            path, at = file.change.path, _line_of(file.change.after or "", line)
+            why = f"`{line.strip()[:100]}` keeps tests from running"
+            yield Tampering(trick=Trick.TEST_SKIPPED, path=path, line=at, why=why)
+
+
 def _one(file: _File, name: str, was: Test, now: Test | None, changes: Sequence[Change]) -> Iterator[Tampering]:
     path = file.change.path
     if now is None:
@@ -95,7 +124,7 @@ def _one(file: _File, name: str, was: Test, now: Test | None, changes: Sequence[
         why = f"{name} asserts nothing any more"
         yield Tampering(trick=Trick.TEST_EMPTIED, path=path, line=now.line, why=why)
     elif now.text != was.text:
-        yield from _compared(path, name, was, now)
+        yield from _compared(path, name, was, now, _moved(file, was, now))
 
 
 def _subject_gone(test: Test, changes: Iterable[Change]) -> bool:
@@ -110,9 +139,16 @@ def _defined(text: str | None) -> set[str]:
     return set(re.findall(r"\b(?:def|class|function|func(?:\s+\([^)]*\))?|fn|struct|interface|const|void|int|String|boolean)\s+([A-Za-z_]\w{2,})", text or ""))  # fmt: skip
 
 
-def _compared(path: str, name: str, was: Test, now: Test) -> Iterator[Tampering]:
+def _moved(file: _File, was: Test, now: Test) -> int:
+    """How much of what the test insisted on stands in tests that are new."""
+    new = {each.text for name, test in file.after.items() if name not in file.before for each in test.assertions}
+    kept = {each.text for each in now.assertions}
+    return sum(each.strength for each in was.assertions if each.text in new and each.text not in kept)
+
+
+def _compared(path: str, name: str, was: Test, now: Test, moved: int) -> Iterator[Tampering]:
     fewer = len(now.assertions) < len(was.assertions)
-    if now.strength < was.strength:
+    if now.strength + moved < was.strength:
         trick = Trick.FEWER_ASSERTIONS if fewer else Trick.LOOSER_ASSERTION
         lost = _lost(was, now)
         what = f": `{lost}` is gone" if lost else ""
@@ -141,9 +177,16 @@ def _expectations(was: Test, now: Test) -> tuple[str, str] | None:
     after = [each.text for each in now.assertions if each.text not in kept_before]
     for old in before:
         for new in after:
-            if _subject(old) == _subject(new) and old != new:
+            if _subject(old) == _subject(new) and _exactly(old) != _exactly(new):
                 return old[:100], new[:100]
     return None
+
+
+def _exactly(assertion: str) -> str:
+    """Without how near it must be: that is looked at by itself."""
+    for pattern, _ in _TOLERANCES:
+        assertion = pattern.sub("", assertion)
+    return assertion
 
 
 def _subject(assertion: str) -> str:
