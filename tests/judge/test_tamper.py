@@ -170,6 +170,8 @@ TRICKS: dict[str, tuple[tuple[Change, ...], Trick]] = {
         ),
         Trick.HARD_CODED,
     ),
+    "recipe replaced": (edit("Makefile", "test:\n\tpytest -q\n", "pytest -q", "@echo ok"), Trick.COMMAND_CHANGED),
+    "script replaced": (edit("package.json", '{"scripts": {\n "test": "jest"\n}}', '"jest"', '"node -v"'), Trick.COMMAND_CHANGED),
     "python syntax broken": (edit(T, PY, "def test_adds():", "def test_adds(((:"), Trick.UNREADABLE),
     "python nested too deep": (edit(T, PY, "assert add(0, 0) == 0", "x = " + "[" * 5000 + "]" * 5000), Trick.UNREADABLE),
     "knows pytest": (edit("src/app.py", "def add(a, b):\n    return a - b\n", "    return", "    if 'PYTEST_CURRENT_TEST' in os.environ:\n        return a + b\n    return"), Trick.KNOWS_THE_TEST),

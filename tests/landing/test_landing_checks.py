@@ -130,6 +130,18 @@ def test_a_check_that_wants_the_network_holds(world: World) -> None:
     assert "example.org" in caught.value.hold.why
 
 
+def test_a_check_that_passes_by_chance_fails(world: World, tmp_path: Path) -> None:
+    """It must pass as often as the policy says, and the output says that it did not."""
+    command = f"test ! -e {tmp_path}/seen && touch {tmp_path}/seen"
+    checks = {"it": Check(run=command, runs=3)}
+    result = run(world.checks().run(world.task, world.first, checks, "check-1"))[0]
+    assert (result.passed, result.code) == (False, 1)
+    assert "it passed 1 times before it failed: it passes by chance" in result.output
+    steady = {"it": Check(run=f"echo x >> {tmp_path}/count", runs=3)}
+    assert run(world.checks().run(world.task, world.first, steady, "check-2"))[0].passed
+    assert (tmp_path / "count").read_text() == "x\n" * 3
+
+
 def test_without_a_box_checks_hold(tmp_path: Path) -> None:
     """A box that does not start is never replaced by nothing."""
     world = World(tmp_path, Bubblewrap(engines=("/nonexistent/bwrap",)))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_liar_lands(family: str, tmp_path: Path) -> None:
     """Each ends as failed or waits for a person, by its own name, and the target is what it was."""
-    night = Night(tmp_path, FAMILIES[family]).play()
+    night = Night(tmp_path, FAMILIES[family], runs=12 if family == "broken" else 1).play()
     landed = [name for name in night.players if night.landed(name)]
     unnamed = {
         name: night.said(name)

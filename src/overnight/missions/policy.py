@@ -52,6 +52,8 @@ class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Duration = Duration(600)
     #: Hosts that the command may reach over HTTPS; none by default.
     egress: tuple[str, ...] = ()
+    #: It must pass so many times in a row, each in a checkout of its own. More than once shows what passes by chance.
+    runs: Annotated[int, Meta(ge=1, le=20)] = 1
 
 
 class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

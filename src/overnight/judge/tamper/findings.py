@@ -26,6 +26,7 @@ class Trick(StrEnum):
     MOCKED_SUBJECT = "mocked-subject"
     SHORT_CIRCUIT = "short-circuit"
     CHECKS_EXCLUDE = "checks-exclude"
+    COMMAND_CHANGED = "command-changed"
     THRESHOLD_LOWERED = "threshold-lowered"
     SILENCED = "silenced"
     HIDDEN_CHANGE = "hidden-change"

@@ -47,6 +47,7 @@ def look(changes: Sequence[Change]) -> Iterator[Tampering]:
     for change in of_sort(changes, *_SAID_IN):
         yield from _commands(change)
         yield from _thresholds(change)
+        yield from _recipes(change)
     for change in of_sort(changes, Sort.SNAPSHOT):
         if change.existed and change.before != change.after:
             why = "what was recorded as right was " + ("rewritten" if change.exists else "deleted")
@@ -67,6 +68,20 @@ def _commands(change: Change) -> Iterator[Tampering]:
             yield _finding(Trick.CHECKS_EXCLUDE, change, line, f"{said} changes what is looked at")
         elif _LAXER.search(line) and Sort.CHECKS in sorts_of(change) and not _is_new(change):
             yield _finding(Trick.SILENCED, change, line, f"{said} may make a check laxer")
+
+
+#: Lines that say what a check does: recipes, scripts, commands.
+_RECIPE = re.compile(
+    r"^\t\S|\"(?:pre|post)?(?:test|lint|check|typecheck|types|verify|ci)[\w:-]*\"\s*:\s*\"|^\s*-?\s*run\s*:|^\s*commands?\s*=|session\.run\("
+)
+
+
+def _recipes(change: Change) -> Iterator[Tampering]:
+    """What a check did before, and does not any more. New ones beside it take nothing away."""
+    for line in gone_lines(change):
+        if _RECIPE.search(line):
+            why = f"`{' '.join(line.split())[:120]}` is not what is run any more"
+            yield _finding(Trick.COMMAND_CHANGED, change, "", why)
 
 
 def _thresholds(change: Change) -> Iterator[Tampering]:
