@@ -9,6 +9,7 @@ OvernightError
 │   ├── UnknownAgent
 │   ├── PolicyMissing
 │   ├── PolicyInvalid
+│   ├── RunbookInvalid
 │   ├── SettingsInvalid
 │   ├── BadUnit
 │   ├── BadState
@@ -82,6 +83,10 @@ class PolicyMissing(BadInput):
 
 class PolicyInvalid(BadInput):
     """{where}: {problem}"""
+
+
+class RunbookInvalid(BadInput):
+    """{where} is no runbook that can be carried out. Mend it and commit it:{problems}"""
 
 
 class SettingsInvalid(BadInput):
