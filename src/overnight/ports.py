@@ -61,6 +61,8 @@ class Ground(Struct, frozen=True, kw_only=True):
     alternates: tuple[str, ...] = ()
     #: CLAUDE.md and AGENTS.md as they are on the target: (path, text).
     instructions: tuple[tuple[str, str], ...] = ()
+    #: The task's runbook as it is on the target, found sound; the policy has its zones in it already.
+    runbook: str = ""
 
 
 class Workshop(Protocol):
@@ -84,6 +86,10 @@ class Workshop(Protocol):
         whole: the agent ended of itself, so uncommitted work is part of the result; otherwise it goes to a
         rescue ref only.
         """
+        ...
+
+    async def read(self, task: Task, commit: str, path: str) -> str | None:
+        """A file of a commit; None when there is none by that path, or it is no text of a bearable size."""
         ...
 
     async def tidy(self, task: Task) -> str | None:
@@ -553,4 +559,12 @@ class Agent(Protocol):
 
     def remark(self, event: Mapping[str, Any], answer: Mapping[str, Any], text: str) -> Mapping[str, Any] | None:
         """The response body with a text for the model's context besides; None when this hook can't carry one."""
+        ...
+
+    def would_end(self, event: Mapping[str, Any]) -> bool:
+        """Whether this hook says that the agent would end its turn, and not because it needs a person."""
+        ...
+
+    def send_back(self, text: str) -> Mapping[str, Any]:
+        """The response body for such a hook that has the agent go on, with this text."""
         ...

@@ -192,11 +192,11 @@ def test_a_standing_says_what_is_open() -> None:
 def test_the_protocol_names_the_next_step_the_budget_and_the_zones() -> None:
     """What an agent needs to know, whatever is done already."""
     told = protocol("docs/run.md", book(), ids(1))
-    for words in ("`docs/run.md`", "3 numbered steps, of which 1 are done", "Go on with step 2. Add the table"):
+    for words in ("`docs/run.md`", "3 numbered steps, 1 of them done", "the first open one, then: 2. Add the table"):
         assert words in told
     for words in ("2 at one step, 5 altogether", "`migrations/**`", "Change nothing in `infra/**`"):
         assert words in told
-    assert "All of them are ticked" in protocol("r", book(), ids(1, 2, 3))
+    assert "finish what else is missing" in protocol("r", book(), ids(1, 2, 3))
 
 
 # -- properties ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from overnight.agents.claude_binary import find, unavailable
 from overnight.agents.claude_settings import ClaudeSettings
 from overnight.agents.claude_stream import Stream
 from overnight.agents.surroundings import extended, surroundings
+from overnight.agents.words import blocked
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.missions.context import MOST_PARTS
 from overnight.missions.run import RunOutcome, RunSpec
@@ -154,6 +155,15 @@ class ClaudeAgent:
         """Answers of the hook `SessionStart`, which can only be a command: it prints these files. Unused ones are empty."""
         texts = dict.fromkeys(_PARTS, b"") | {name: _said(part) for name, part in zip(_PARTS, parts, strict=False)}
         return {**texts, _START: _said(start)}
+
+    def would_end(self, event: Mapping[str, Any]) -> bool:
+        """At the hook `Stop`, unless its last message says that it is blocked."""
+        last = loose.text(dict(event), "last_assistant_message")
+        return event.get("hook_event_name") == "Stop" and blocked(last) is None
+
+    def send_back(self, text: str) -> Mapping[str, Any]:
+        """The text becomes a message of the user. The CLI itself sets no bound: its own is switched off."""
+        return {"decision": "block", "reason": text}
 
     def route(self) -> Route:
         """The route of the settings; `auto` takes a subscription's token when one is set, else the API key."""

@@ -104,6 +104,14 @@ class CommandAgent:
         """A program without hooks can't be told anything."""
         return None
 
+    def would_end(self, event: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """A program without hooks ends when it ends."""
+        return False
+
+    def send_back(self, text: str) -> Mapping[str, Any]:
+        """Nobody reads it."""
+        return {"text": text}
+
     def _env(self, spec: RunSpec, place: Place) -> dict[str, str]:
         model = {"OVERNIGHT_MODEL": spec.model} if spec.model is not None else {}
         own = {"OVERNIGHT_PROMPT": f"{place.given}/{_PROMPT}", "OVERNIGHT_TASK": spec.task}

@@ -13,6 +13,7 @@ import click
 from msgspec.structs import replace
 
 from overnight.cli import home
+from overnight.cli.checklist import checklist
 from overnight.cli.gitlook import open_repo, target_policy
 from overnight.cli.paper import note, say, say_json, terminal
 from overnight.errors import BadInput, UnknownAgent
@@ -37,6 +38,11 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 @click.command
 @click.argument("text", nargs=-1)
 @click.option("--file", "file", metavar="PATH", help="Read the text from a file; `-` is standard input.")
+@click.option(
+    "--runbook",
+    metavar="PATH",
+    help="Carry out this checklist of numbered steps; it is committed on the target branch.",
+)
 @click.option("--title", help="One line that names the task. Default: the first line of the text.")
 @click.option("--repo", metavar="NAME", help="The repo to work on. Default: the one whose folder you stand in.")
 @click.option("--accept", multiple=True, metavar="TEXT", help="Something that must be true at the end. Repeatable.")
@@ -66,6 +72,7 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 def add(
     text: tuple[str, ...],
     file: str | None,
+    runbook: str | None,
     title: str | None,
     repo: str | None,
     accept: tuple[str, ...],
@@ -86,12 +93,16 @@ def add(
     TEXT says in words what you want, as you would tell a colleague. What leaves too much open is asked about: at once
     at a terminal, else before the task starts. Piped, the command prints the new task's id and nothing else.
     """
-    words = _text(text, file)
+    words = "" if runbook and not (text or file) else _text(text, file)
     state = home.state_folder()
     chosen = _repo(state, repo)
     mode = LandingMode(landing) if landing else None
     policy = target_policy(open_repo(chosen), chosen.target)
     _check(policy, mode, agent)
+    steps = checklist(chosen, policy, runbook) if runbook else None
+    if steps is not None:
+        words = words or f"Carry out the runbook `{steps.path}`."
+        title = title or (steps.runbook.title if not text and not file else None)
     name = _title(title or words)
     task = Task(
         id=new_id(name),
@@ -109,6 +120,7 @@ def add(
         estimate=float(Duration.parse(estimate)) if estimate else None,
         attempts=attempts,
         as_is=as_is,
+        runbook=steps.path if steps else None,
     )
     questions = ask_about(task, policy.clarify).questions
     answer = _ask(questions) if questions else ""

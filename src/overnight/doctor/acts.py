@@ -191,6 +191,7 @@ class Deaf:
         self.read, self.classify = agent.read, agent.classify
         self.hook, self.answer, self.remark = agent.hook, agent.answer, agent.remark
         self.moment, self.reminders = agent.moment, agent.reminders
+        self.would_end, self.send_back = agent.would_end, agent.send_back
         self.route = agent.route
 
     def launch(self, spec: RunSpec, place: Place) -> Launch:

@@ -23,6 +23,7 @@ from overnight.missions.codec import decode, encode
 from overnight.missions.places import QUESTIONS, pipe_of, run_dir
 from overnight.missions.question import Question
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
+from overnight.missions.runbook import RunbookUse
 
 #: How often a lock is looked at whose holder has not said who it is: a warden that starts, or another who looks.
 LOOK_S = 0.01
@@ -201,7 +202,7 @@ def _lost(folder: Path, spec: RunSpec) -> RunOutcome:
     why = "its warden died with it (killed, or the machine went down)"
     return RunOutcome(
         run=spec.id, end=End.LOST, failure=FailureClass.MACHINE, why=why, memory=_notes(folder) or spec.memory,
-        started=started, ended=time.time(), questions=_asked(folder),
+        started=started, ended=time.time(), questions=_asked(folder), runbook=_course(folder),
     )  # fmt: skip
 
 
@@ -217,6 +218,13 @@ def _notes(folder: Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return (folder / memory.FILE).read_text()
     return ""
+
+
+def _course(folder: Path) -> RunbookUse | None:
+    """How it got along with its runbook, as its warden last wrote it."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return decode((folder / "runbook.json").read_bytes(), RunbookUse)
+    return None
 
 
 def _never_started(folder: Path, spec: RunSpec, said: str) -> RunOutcome:

@@ -74,6 +74,9 @@ class World:
         self.risk = Risk(score=0, band=Band.LOW)
         self.worktrees: set[str] = set()
         self.commits: dict[str, Act] = {"base": Act.GOOD}
+        #: The runbook on the target, and what a commit holds of it.
+        self.runbook = ""
+        self.reads: Callable[[str], str | None] = lambda _commit: None
         #: Called between the two halves of everything that touches the world; may raise, as a kill would.
         self.during: Callable[[str], None] = _nothing
 
@@ -176,7 +179,10 @@ class _Workshop:
     async def prepare(self, task: Task) -> Ground:
         self._world.worktrees.add(task.id)
         self._world.during(f"prepare {task.id}")
-        return Ground(base=self._world.target[-1], policy=self._world.policy, worktree=f"/w/{task.id}", objects="/o")
+        return Ground(
+            base=self._world.target[-1], policy=self._world.policy, worktree=f"/w/{task.id}", objects="/o",
+            runbook=self._world.runbook,
+        )  # fmt: skip
 
     async def open(self, task: Task, ground: Ground, run: str, start: str, against: str | None) -> str:
         if task.id not in self._world.worktrees:
@@ -191,6 +197,10 @@ class _Workshop:
         commit = f"work-{run}"
         self._world.commits[commit] = act
         return Result(commit=commit, ref=ref, changed=("file",))
+
+    async def read(self, task: Task, commit: str, path: str) -> str | None:
+        self._world.during(f"read {commit}")
+        return self._world.reads(commit)
 
     async def tidy(self, task: Task) -> str | None:
         self._world.during(f"tidy {task.id}")

@@ -7,6 +7,7 @@ from itertools import count
 from msgspec.structs import replace
 
 from overnight.durable.flow import Cancelled, Finish, Story
+from overnight.flows import runbook
 from overnight.flows.judging import Approved, Redo, Rejected, judged
 from overnight.flows.landing import Broke, land
 from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide
@@ -45,6 +46,7 @@ async def _work(t: Story, house: House, task: Task) -> Ending:
         with t.cancellable():
             baseline = await t.step("baseline", house.checks.run, task, ground.base, ground.policy.checks, "baseline")
 
+    task = runbook.taken_up(task, ground)
     clarified = await _clarified(t, task, ground.policy.clarify)
     work = _Attempts(t, house, task, ground, baseline, clarified)
     for n in count(1):
@@ -102,7 +104,7 @@ async def _clarity(task: Task, policy: Clarify) -> Clarity:
 
 def ask_about(task: Task, policy: Clarify) -> Clarity:
     """What a person should be asked about a task before it starts."""
-    if task.as_is:
+    if task.as_is or task.runbook:
         return Clarity(ambiguity=0, signals=(), questions=())
     title = "" if task.text.lstrip("# ").startswith(task.title) else f"{task.title}\n"
     return assess(title + task.text, task.acceptance, policy)
@@ -149,6 +151,7 @@ class _Attempts:
             self._file(n, outcome)
             whole = outcome.end in (End.COMPLETED, End.BLOCKED)
             result = await t.step(f"collect {n}", house.workshop.collect, task, ground, run, git_dir, start, whole)
+            standing = await runbook.stand(t, n, house, task, ground, self.done, result)
             checks: tuple[CheckResult, ...] = ()
             if outcome.end is End.COMPLETED and result.commit != ground.base:
                 t.at(Phase.CHECKING)
@@ -156,7 +159,9 @@ class _Attempts:
                     checks = await t.step(
                         f"check {n}", house.checks.run, task, result.commit, ground.policy.checks, f"check-{t.life}-{n}"
                     )
-        attempt = Attempt(n=n, outcome=outcome, result=result, checks=checks, broke=broken(self.baseline, checks))
+        attempt = Attempt(
+            n=n, outcome=outcome, result=result, checks=checks, broke=broken(self.baseline, checks), runbook=standing
+        )
         self.done.append(attempt)
         return attempt
 
@@ -174,15 +179,16 @@ class _Attempts:
         )
 
     def _spec(self, run: str, git_dir: str, start: str, chosen: Route, allowance: Allowance) -> RunSpec:
-        policy = self.ground.policy
+        policy, ordered = self.ground.policy, runbook.order(self.task, self.ground, self.done)
         prompt = write_prompt(
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, attempts=self.done,
             why=self.why, answers=self.answers, clarified=self.clarified,
             conflict=(self.conflict.against, self.conflict.paths) if self.conflict else None,
+            runbook=runbook.words(ordered),
         )  # fmt: skip
         core = write_core(
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, answers=self.answers,
-            clarified=self.clarified,
+            clarified=self.clarified, runbook=runbook.words(ordered),
         )  # fmt: skip
         fork = self._fork()
         return RunSpec(
@@ -191,7 +197,7 @@ class _Attempts:
             core=core, memory=notes_of(self.done), repository=self.task.repo.path,
             box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
             checks=tuple(check.run for check in policy.checks.values()),
-            guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance, fork=fork,
+            guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance, fork=fork, runbook=ordered,
         )  # fmt: skip
 
     def _fork(self) -> Fork | None:

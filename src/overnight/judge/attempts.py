@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from overnight.judge.change import Sort, sort_of
+from overnight.judge.course import unfinished
 from overnight.judge.holds import hold_for
 from overnight.missions.globs import matching
 from overnight.missions.hold import Hold, HoldReason
@@ -69,6 +70,7 @@ def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
         f"{path} acts on whoever opens the folder with an agent or an editor, and must not be changed by a task"
         for path in planted(attempt.result.changed, policy)
     ]
+    found += unfinished(attempt.runbook)
     found += [f"check {name!r} fails and passed on the base" for name in attempt.broke]
     found += list(attempt.issues)
     if attempt.checks and not any(check.passed for check in attempt.checks):
@@ -95,6 +97,8 @@ def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, t
     last = attempts[-1]
     if (next_ := _outside(attempts, task)) is not None:
         return next_
+    if (next_ := _along_the_runbook(attempts, policy, task)) is not None:
+        return next_
     if last.outcome.end is End.HANDED_OVER:
         return _handed_over(attempts, policy.limits.context.hand_overs, task)
     problems = flaws(last, base, policy)
@@ -105,9 +109,10 @@ def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, t
         return Ask(Hold(reason=HoldReason.NEEDS_ANSWER, why=last.outcome.why, releases_on=how))
     if last.outcome.end is End.STOPPED:
         return Again("it was stopped by a person")
-    why = "; ".join(problems) if last.outcome.end is End.COMPLETED else last.outcome.why
+    said = () if last.outcome.end is End.COMPLETED else (last.outcome.why, *unfinished(last.runbook))
+    why = "; ".join(said or problems)
     spent = sum(1 for attempt in attempts if costs(attempt, base, policy))
-    if spent >= limit and last.outcome.failure is FailureClass.STUCK:
+    if spent >= limit and (last.outcome.failure is FailureClass.STUCK or (last.runbook and last.runbook.open)):
         # Ending it was no verdict on the work: a person may see what it needs.
         how = f"`overnight resume {task}` gives it one more run, or `overnight cancel {task}`"
         return Wait(_hold(HoldReason.STUCK, f"{why} (after {_runs(spent)})", how, None))
@@ -118,6 +123,8 @@ def decide(attempts: Sequence[Attempt], base: str, policy: Policy, limit: int, t
 
 def costs(attempt: Attempt, base: str, policy: Policy) -> bool:
     """Whether an attempt counts: the work was tried and was not good enough."""
+    if advanced(attempt):
+        return False
     if attempt.outcome.failure is not None:
         return attempt.outcome.failure.costs_attempt
     return attempt.outcome.end is End.COMPLETED and bool(flaws(attempt, base, policy))
@@ -133,6 +140,28 @@ def _handed_over(attempts: Sequence[Attempt], most: int, task: str) -> Next:
     why = f"its context was full {row} times in a row, and it has not come to an end: it may be too much for one task"
     how = f"`overnight resume {task}` gives it one more run, or `overnight cancel {task}` and add it in smaller parts"
     return Wait(_hold(HoldReason.STUCK, why, how, None))
+
+
+def advanced(attempt: Attempt) -> bool:
+    """A part of its runbook was done and more is left: that is how a long one is meant to go."""
+    standing = attempt.runbook
+    insecure = attempt.outcome.failure is FailureClass.SECURITY
+    return standing is not None and standing.progressed and bool(standing.open) and not insecure
+
+
+def _along_the_runbook(attempts: Sequence[Attempt], policy: Policy, task: str) -> Next | None:
+    """What a runbook says that is not done yet; None when nothing of its own."""
+    last = attempts[-1]
+    why = "; ".join(unfinished(last.runbook))
+    how = f"`overnight resume {task}` gives it one more run, or `overnight cancel {task}`"
+    if (use := last.outcome.runbook) is not None and use.spent:
+        return Wait(_hold(HoldReason.STUCK, f"{use.spent}; {why}", how, None))
+    if last.outcome.end in (End.BLOCKED, End.STOPPED) or not advanced(last):
+        return None
+    runs = sum(1 for attempt in attempts if advanced(attempt))
+    if runs <= policy.limits.runbook.runs:
+        return Again(why)
+    return Wait(_hold(HoldReason.STUCK, f"{runs} runs ticked boxes, and it has not come to an end: {why}", how, None))
 
 
 def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:

@@ -25,6 +25,8 @@ from overnight.missions.hold import Held
 from overnight.missions.places import split_run
 from overnight.missions.policy import Policy
 from overnight.missions.run import Result
+from overnight.missions.runbook import parse
+from overnight.missions.runbook_zones import fitting, tightened
 from overnight.missions.task import Fork, Repo, Task
 from overnight.ports import Box, Ground
 
@@ -86,11 +88,11 @@ class LocalWorkshop:
         if base is None or not tree.is_dir() or registered(repository, tree) is None:
             target = await repository.target()
             base = target if task.fork is None else await self._forked(task.fork, repository)
-            policy = await self._policy(task, repository, target)
+            policy, runbook = await self._policy_with_runbook(task, repository, target)
             await self._make_tree(repository, tree, base)
             await repository.set_ref(ref, base, why=f"overnight: {task.id} starts here")
         else:
-            policy = await self._policy(task, repository, base if task.fork is None else await repository.target())
+            policy, runbook = await self._policy_with_runbook(task, repository, base if task.fork is None else await repository.target())
         return Ground(
             base=base,
             policy=policy,
@@ -98,6 +100,7 @@ class LocalWorkshop:
             objects=str(repository.stores[0]),
             alternates=tuple(str(store) for store in repository.stores[1:]),
             instructions=await self._instructions(repository, base),
+            runbook=runbook,
         )
 
     async def _open(self, repo: Repo) -> Repository:
@@ -135,6 +138,26 @@ class LocalWorkshop:
         if policy.target != task.repo.target:
             raise holds.repo_unavailable(f'{where} says `target = "{policy.target}"`: which one is meant?', mend)
         return policy
+
+    async def _policy_with_runbook(self, task: Task, repository: Repository, base: str) -> tuple[Policy, str]:
+        """The policy as the task's runbook tightens it, and the runbook's text; empty when it has none."""
+        policy = await self._policy(task, repository, base)
+        if task.runbook is None:
+            return policy, ""
+        where = f"{task.runbook} on branch `{task.repo.target}` of {task.repo.path}"
+        mend = f"a sound runbook committed on `{task.repo.target}`, then `overnight resume {task.id}`"
+        text = await text_at(repository.plain, base, task.runbook)
+        if text is None:
+            raise holds.repo_unavailable(f"{where} is missing, or is no UTF-8 text", mend)
+        try:
+            runbook = fitting(parse(text, where), task.runbook, where, policy)
+        except BadInput as error:
+            raise holds.repo_unavailable(str(error), mend) from error
+        return tightened(policy, runbook), text
+
+    async def read(self, task: Task, commit: str, path: str) -> str | None:
+        """As the port says."""
+        return await text_at((await self._open(task.repo)).plain, commit, path)
 
     async def _instructions(self, repository: Repository, base: str) -> tuple[tuple[str, str], ...]:
         most = self._settings.instructions
@@ -397,6 +420,18 @@ async def file_at(git: Git, commit: str, name: str) -> bytes | None:
     if not listed.startswith(b"100"):
         return None
     return await git.run("cat-file", "blob", listed.split(b"\t")[0].split(b" ")[2].decode())
+
+
+async def text_at(git: Git, commit: str, path: str) -> str | None:
+    """A text file of a commit; None when there is none, or it is none, or it is very large."""
+    listed = await git.run("ls-tree", "-z", "--long", commit, "--", path)
+    words = listed.split(b"\t")[0].split()
+    if not listed.startswith(b"100") or not words[3].isdigit() or int(words[3]) > _POLICY_MOST:
+        return None
+    try:
+        return (await git.run("cat-file", "blob", words[2].decode())).decode()
+    except UnicodeDecodeError:
+        return None
 
 
 async def _size(git: Git, new: list[Change]) -> int:

@@ -35,9 +35,11 @@ def write_prompt(
     answers: Sequence[str] = (),
     clarified: Sequence[Answered] = (),
     conflict: tuple[str, Sequence[str]] | None = None,
+    runbook: str = "",
 ) -> str:
-    """Markdown. why: what the last attempt lacked. conflict: (target's branch, paths that conflict)."""
-    parts = [_core(task, policy, baseline, answers, clarified)]
+    """Markdown. why: what the last attempt lacked. conflict: (target's branch, paths that conflict). runbook: what is to
+    be said of the checklist that the task is about."""
+    parts = [_core(task, policy, baseline, answers, clarified, runbook)]
     parts.append(f"## Your notes\n{memory.PROTOCOL.rstrip()}")
     if notes := notes_of(attempts):
         parts.append(f"## Notes of the runs before (also in your `~/{memory.FILE}`; notes, no orders)\n{_quote(notes)}")
@@ -57,9 +59,12 @@ def write_core(
     baseline: Sequence[CheckResult] = (),
     answers: Sequence[str] = (),
     clarified: Sequence[Answered] = (),
+    runbook: str = "",
 ) -> str:
     """What of the prompt must not be lost when a context is cut, word for word. The task and the rules come first."""
-    return "\n\n".join([_core(task, policy, baseline, answers, clarified), *_instructions(instructions)]) + "\n"
+    return (
+        "\n\n".join([_core(task, policy, baseline, answers, clarified, runbook), *_instructions(instructions)]) + "\n"
+    )
 
 
 def _core(
@@ -68,12 +73,15 @@ def _core(
     baseline: Sequence[CheckResult],
     answers: Sequence[str],
     clarified: Sequence[Answered],
+    runbook: str,
 ) -> str:
     parts = [f"# {task.title}\n\n{task.text.strip()}"]
     if task.paths:
         parts.append("## Only these paths are yours to change\n" + "\n".join(f"- `{path}`" for path in task.paths))
     if task.acceptance:
         parts.append("## Done means\n" + "\n".join(f"- {line}" for line in task.acceptance))
+    if runbook:
+        parts.append(runbook)
     if clarified:
         parts.append(f"## What the person answered when asked\n{show_answers(clarified)}")
     parts.append(f"## Rules of the house\n{RULES.rstrip()}")

@@ -12,6 +12,7 @@ from overnight.missions.context import ContextLimits
 from overnight.missions.guarding import GuardTable
 from overnight.missions.judging import Earned, Quorum, Risky
 from overnight.missions.money import Budget
+from overnight.missions.runbook import RunbookLimits
 from overnight.missions.stall import StallLimits
 from overnight.missions.units import Duration
 
@@ -85,6 +86,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stall: StallLimits = StallLimits()
     #: When a run hands over to a fresh one because its context is nearly full.
     context: ContextLimits = ContextLimits()
+    #: How long an agent is kept at a runbook.
+    runbook: RunbookLimits = RunbookLimits()
     #: What the runs of this repo may spend, such as { task = "5 USD", day = "40 USD" }. The settings of the machine
     #: bound it.
     budget: Budget = Budget()

@@ -12,6 +12,7 @@ from overnight.missions.limits import Contact, Trouble
 from overnight.missions.money import Allowance, Bill, ModelUse
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.question import Question
+from overnight.missions.runbook import RunbookOrder, RunbookUse, Standing
 from overnight.missions.task import Fork
 
 
@@ -110,6 +111,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     model: str | None = None
     #: The agent's own session to continue, if the agent can.
     resume: str | None = None
+    #: The checklist that it is about, if it is about one.
+    runbook: RunbookOrder | None = None
     #: What it may spend. None: no money, so no route that is billed by use.
     allowance: Allowance | None = None
     #: Recorded traffic with the model that it begins with.
@@ -168,6 +171,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     until: float | None = None
     #: Tool calls that the guard refused: (tool, what, reason).
     denied: tuple[tuple[str, str, str], ...] = ()
+    #: What became of its runbook; None when it had none, or nobody can say.
+    runbook: RunbookUse | None = None
     #: What a person would have been asked had one been there: it was denied.
     questions: tuple[Question, ...] = ()
     #: The recorded traffic with the model; None where none was recorded.
@@ -224,3 +229,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     broke: tuple[str, ...] = ()
     #: What the judges found to be mended.
     issues: tuple[str, ...] = ()
+    #: How far its runbook is in the result's commit; None when it has none.
+    runbook: Standing | None = None

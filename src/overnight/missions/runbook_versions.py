@@ -89,7 +89,8 @@ def _deviations(given: Runbook, scan: Scan, same: Sequence[Step], emptied: set[s
             new.remove(twin)
         yield Deviation(Kind.REMOVED if twin is None else Kind.EDITED, step.words)
     twice = [step for n, step in enumerate(same) if step.id in here[:n]]
-    yield from (Deviation(Kind.ADDED, step.words) for step in [*new, *twice])
+    # By its number alone: the words are the agent's.
+    yield from (Deviation(Kind.ADDED, f"step {step.number}") for step in [*new, *twice])
     places = [next(n for n, step in enumerate(given.steps) if step.id == each) for each in dict.fromkeys(here)]
     if any(one > other for one, other in pairwise(places)):
         yield Deviation(Kind.REORDERED)
@@ -137,8 +138,12 @@ def protocol(path: str, runbook: Runbook, ticked: Iterable[str]) -> str:
     left = runbook.open(ticked)
     done = len(runbook.steps) - len(left)
     lines = [
-        f"Your task is the checklist `{path}`: {len(runbook.steps)} numbered steps, of which {done} are done. "
-        + (f"Go on with step {left[0].words}" if left else "All of them are ticked: finish what else is missing."),
+        f"Your task is the checklist `{path}`: {len(runbook.steps)} numbered steps, {done} of them done when this run "
+        + (
+            f"began. Go on with the first open one, then: {left[0].words}"
+            if left
+            else "began: finish what else is missing."
+        ),
         "- Take one step at a time, in order. When it is really done, change its box from `[ ]` to `[x]`, and only then",
         "  begin the next one.",
         "- Change nothing else in that file, and never take a tick back. Don't do again what is ticked.",

@@ -82,6 +82,8 @@ class Task(Struct, frozen=True, kw_only=True):
     attempts: int | None = None
     #: What it is a fork of.
     fork: Fork | None = None
+    #: Path of the checklist that it is about, from the root of the repository; None when there is none.
+    runbook: str | None = None
 
 
 class Ending(Struct, frozen=True, kw_only=True):

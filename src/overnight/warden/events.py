@@ -276,6 +276,31 @@ class ContextFull(Event, frozen=True, kw_only=True, tag="context-full"):
     window: int
 
 
+class Stepped(Event, frozen=True, kw_only=True, tag="step"):
+    """A box of the runbook was ticked, and what was there then is committed."""
+
+    #: `Step 3: Switch the cart over`
+    step: str
+    commit: str
+
+
+class Deviated(Event, frozen=True, kw_only=True, tag="runbook"):
+    """The runbook was not followed."""
+
+    #: See `missions.runbook_versions.Kind`; or `not-committed`, or `let-go` when the agent is not sent back any more.
+    what: str
+    words: str
+
+
+class SentBack(Event, frozen=True, kw_only=True, tag="sent-back"):
+    """The agent would have ended its turn with boxes open, and goes on."""
+
+    #: How often that happened in this run.
+    times: int
+    #: What it was told.
+    words: str
+
+
 class Stopping(Event, frozen=True, kw_only=True, tag="stopping"):
     """The warden ends the agent."""
 
@@ -304,7 +329,8 @@ class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
 
 AnyEvent = (
     Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Asking | Metered
-    | MemoryNoted | ContextCut | ContextRestored | ContextLost | ContextFull | Spending | TooFast | Reached | Left | Limit | Warned | Stopping | Ended | Unreadable
+    | MemoryNoted | ContextCut | ContextRestored | ContextLost | ContextFull | Spending | TooFast | Reached | Left | Limit | Warned | Stepped | Deviated | SentBack
+    | Stopping | Ended | Unreadable
 )  # fmt: skip
 #: Puts an event on record. Raises OSError when it can't.
 Record = Callable[[Event], None]

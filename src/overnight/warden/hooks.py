@@ -14,6 +14,7 @@ from overnight.ports import Agent
 from overnight.warden.context import Context
 from overnight.warden.events import Asked, Decided, Done, Event, Heard, HookRefused, Record, clean
 from overnight.warden.http import Exchange, Limits, Request, Response
+from overnight.warden.steps import Steps
 from overnight.warden.watch import Watch
 from overnight.warden.witness import Witness
 
@@ -48,6 +49,8 @@ class Hooks:
         self._agent, self._decide, self._record = agent, decide, record
         self._witness, self._without = witness or Witness(), without
         self._watch, self._shut, self._context = watch, shut, context
+        #: The run's runbook, if it has one.
+        self.steps: Steps | None = None
         #: (tool, what, reason) of the calls that were refused; after `MOST_DENIED` one that says that there were more.
         self.denied: list[tuple[str, str, str]] = []
         #: Calls that were asked about.
@@ -74,14 +77,31 @@ class Hooks:
                         self._watch.done(told)
                     if self._context is not None:
                         self._context.look()
+                    if self.steps is not None:
+                        await self.steps.notice()
                 if self._context is not None and (moment := self._agent.moment(event)) is not None:
                     await self._context.moment(moment)
                     return Response()  # empty: Claude Code puts whatever it is told here into the order for its summary
+                if words := await self._going_on(event):
+                    return Response.json(200, self._agent.send_back(words))
                 return Response.json(200, self._noted(event, {}))
             verdict = self._judge(call)
             return Response.json(200, self._noted(event, self._agent.answer(event, verdict)))
         except Exception as error:  # whatever goes wrong in here, no call may come of it
             return self._denial(event, _words(error))
+
+    async def _going_on(self, event: Mapping[str, Any]) -> str:
+        """What the agent is sent back with, when it would end its turn and may not; else empty."""
+        if self.steps is None or not self._agent.would_end(event) or self._shut() is not None:
+            return ""
+        if self._context is not None and self._context.asked:  # it was told to end, so that a fresh run goes on
+            await self.steps.notice()
+            return ""
+        words = await self.steps.would_end()
+        if words and self._watch is not None and self._watch.note:
+            words = f"{self._watch.note}\n{words}"
+            self._watch.noted()
+        return words
 
     def _noted(self, event: Mapping[str, Any], answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer with what the agent is to be told, if this hook can carry it; else the next one does."""

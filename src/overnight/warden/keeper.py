@@ -36,6 +36,7 @@ from overnight.warden.gateway import Gateway, Tap
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
 from overnight.warden.output import MOST_OUTPUT, Output
+from overnight.warden.steps import Steps
 from overnight.warden.survey import Survey
 from overnight.warden.watch import Watch
 from overnight.warden.witness import Audit, Witness
@@ -95,6 +96,7 @@ class Keeper:
         self._hooks = Hooks(
             agent, self._decided, self._record, self._witness, self._without, self._watch, self._shut, self._context
         )
+        self._steps: Steps | None = None
         self._servers: list[Server] = []
         self._listeners: Sequence[socket.socket] = ()
         self._prices: Mapping[str, Price] = prices or {}
@@ -171,6 +173,7 @@ class Keeper:
         self._write_given(place, launch)
         self._context.begin(place, launch)
         survey = Survey(self.box, self.folder, self.spec, self._path)
+        await self._take_up_runbook()
         process = await self.box.start(self._box_spec(place, launch, (model, hooks, proxy)))
         self._listeners = process.listeners
         try:
@@ -180,6 +183,8 @@ class Keeper:
             code = await self._attend(process, survey)
         finally:
             await process.kill()
+        if self._steps is not None:
+            await self._steps.notice()
         self._hear_the_end()
         self._blame(process)
         self._ended_by = self._ended_by or self._shut_for
@@ -214,6 +219,15 @@ class Keeper:
         if self._tape is not None:
             self._tape.called(call, verdict)
         return verdict
+
+    async def _take_up_runbook(self) -> None:
+        """What a run before ticked and could not commit any more is committed first. Raises RunbookInvalid."""
+        if self.spec.runbook is None:
+            return
+        watch = self._watch
+        self._steps = Steps(self.box, self.folder, self.spec, self._path, self._record, watch.tell, watch.end)
+        watch.steps = self._hooks.steps = self._steps
+        await self._steps.notice()
 
     def _known(self, place: Place, launch: Launch) -> tuple[str, ...]:
         """Values that must not get out: the run's own token, the key outside, the logins inside."""
@@ -483,6 +497,7 @@ class Keeper:
         final = msgspec.structs.replace(
             scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(), bill=nothing(), memory=self._context.notes, context=self._context.use,
+            runbook=self._steps.use if self._steps is not None else None,
         )  # fmt: skip
         if self._account is not None:
             final = self._account.closed(final)

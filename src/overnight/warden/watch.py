@@ -41,6 +41,7 @@ from overnight.missions.run import RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import AgentEvent
 from overnight.warden.events import Done, Record, Warned
+from overnight.warden.steps import Steps
 from overnight.warden.survey import Sight
 
 #: Between two looks at the work tree: so long at least, and so many times what the last look took.
@@ -63,12 +64,20 @@ class Watch:
         """record: puts a warning on record, and raises OSError when it can't."""
         self._spec, self._limits = spec, spec.limits.stall
         self._record = record
+        #: The run's runbook, if it has one.
+        self.steps: Steps | None = None
         #: Whether the agent's calls are seen.
         self.hooked = False
         self._began = time.monotonic()
         self._facts: asyncio.Queue[Observation] = asyncio.Queue()
         self._state: State = begin(
-            Scope(limits=self._limits, turns=spec.limits.turns, wall=spec.limits.wall, estimate=spec.estimate)
+            Scope(
+                limits=self._limits,
+                turns=spec.limits.turns,
+                wall=spec.limits.wall,
+                estimate=spec.estimate,
+                calls=spec.limits.runbook.calls if spec.runbook is not None else None,
+            )
         )
         #: Calls under way: id -> (fingerprint, what, when it should be over).
         self._open: dict[str, tuple[str, Call, float]] = {}
@@ -137,6 +146,14 @@ class Watch:
     def note(self) -> str:
         """What the agent is to be told with the next answer of its hooks; empty when there is nothing."""
         return "\n".join(self._notes)
+
+    def tell(self, words: str) -> None:
+        """Have something told to the agent."""
+        self._notes.append(words)
+
+    def end(self, found: Finding) -> None:
+        """Have the run ended."""
+        self._heed((found,))
 
     def noted(self) -> None:
         """It was told."""
@@ -218,16 +235,21 @@ class Watch:
 
     def _progress(self, sight: Sight | None) -> Progress:
         passing = len(self._passing) if self._spec.checks else None
+        ticks = self.steps.ticks if self.steps is not None else None
         if sight is None:
-            return Progress(passing=passing)
+            return Progress(passing=passing, ticks=ticks)
         inside = set(matching(sight.files, self._spec.paths))
         outside = tuple(path for path in sight.files if path not in inside) if self._spec.paths else ()
-        return Progress(size=sight.size, files=len(sight.files), passing=passing, outside=outside)
+        return Progress(size=sight.size, files=len(sight.files), ticks=ticks, passing=passing, outside=outside)
 
     def _check(self, call: Call, *, passed: bool) -> None:
-        """The agent ran one of the repo's own checks."""
+        """The agent ran a command; it may be one of the repo's own checks."""
         command = call.input.get("command")
-        if call.tool in SHELLS and isinstance(command, str) and command.strip() in self._spec.checks:
+        if call.tool not in SHELLS or not isinstance(command, str):
+            return
+        if self.steps is not None and not passed:
+            self.steps.tried(command)
+        if command.strip() in self._spec.checks:
             (self._passing.add if passed else self._passing.discard)(command.strip())
 
     def _own_limit(self, call: Call) -> float:

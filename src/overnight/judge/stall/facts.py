@@ -18,6 +18,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     wall: float = 7200.0
     #: Seconds that the task was thought to take; None when nobody said.
     estimate: float | None = None
+    #: Tool calls that may pass without a further box ticked in the task's checklist; None when it has none.
+    calls: int | None = None
 
 
 class Called(Struct, frozen=True, kw_only=True, tag="called"):

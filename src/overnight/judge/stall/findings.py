@@ -22,6 +22,8 @@ class Condition(StrEnum):
     PACE = "pace"
     FILES = "files"
     SCOPE = "scope"
+    TICKS = "ticks"
+    ERROR_BUDGET = "error-budget"
 
 
 #: Patterns that a change to the work tree ends: whoever finds one makes sure that there was none.
@@ -40,6 +42,8 @@ _ADVICE = {
     Condition.PROGRESS: "Decide on the next small change that counts, make it, and commit it.",
     Condition.PACE: "Slow down: put what belongs together into one call, and read what comes back.",
     Condition.FILES: "If that was not meant, undo it. Generated files don't belong into the work tree.",
+    Condition.TICKS: "Bring the step that you are at to its end and tick its box, or say what is in its way.",
+    Condition.ERROR_BUDGET: "Find the cause before you try again.",
     Condition.SCOPE: "Undo the changes outside, and stay within the task's paths.",
 }
 

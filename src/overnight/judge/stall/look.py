@@ -78,6 +78,8 @@ class State(Struct, frozen=True, kw_only=True):
     best: Progress = Progress()
     #: Looks in a row that should have found progress and did not.
     idle: int = 0
+    #: Calls since the last further box was ticked.
+    unticked: int = 0
     #: Steps that changed too many files.
     floods: int = 0
     #: Most files outside of the task's paths that were seen.
@@ -183,7 +185,18 @@ def _called(state: State, seen: Called) -> Found:
     )  # fmt: skip
     state, pace = _hurry(state, seen)
     state, repeats = _repeat(state, seen)
-    return state, (*steps, *pace, *repeats)
+    state, ticks = _tick(state)
+    return state, (*steps, *pace, *repeats, *ticks)
+
+
+def _tick(state: State) -> Found:
+    """Work that goes on and on at one step of the checklist, however much it changes."""
+    most = state.scope.calls
+    if most is None:
+        return state, ()
+    state = replace(state, unticked=state.unticked + 1)
+    why = f"{state.unticked} tool calls were made since the last box was ticked"
+    return state, tuple(_pattern(Condition.TICKS, state.unticked, most, why))
 
 
 def _hurry(state: State, seen: Called) -> Found:
@@ -256,6 +269,8 @@ def _looked(state: State, seen: Looked) -> Found:
 
 
 def _idle(state: State, seen: Looked) -> Found:
+    if (seen.progress.ticks or 0) > (state.best.ticks or 0):
+        state = replace(state, unticked=0)
     best, better = _best(state.best, seen.progress)
     if better:
         return replace(state, best=best, idle=0), ()
