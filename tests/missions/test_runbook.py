@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,3 +259,21 @@ def test_whatever_is_in_the_file_is_judged(text: str, version: str) -> None:
         return
     assert compare(given_, version, given_.ticked).ticked <= {step.id for step in given_.steps}
     assert compare(given_, text, given_.ticked).deviations == ()
+
+
+# -- the page -----------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text()
+
+
+def test_the_example_of_the_page_is_a_runbook() -> None:
+    """As it stands there."""
+    found = book(PAGE.partition("```markdown\n")[2].partition("```")[0])
+    assert [step.title for step in found.steps][1] == "Have the cart use it"
+    assert found.steps[0].commands == ("make test",)
+    assert (found.budget, found.zones.ask) == (ErrorBudget(per_step=2, overall=5), ("migrations/**",))
+
+
+def test_the_page_names_every_deviation() -> None:
+    """In the order of the code."""
+    assert re.findall(r"(?m)^\| `([a-z-]+)` \|", PAGE) == [kind.value for kind in Kind]
