@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,11 +21,11 @@ from overnight.durable.pools import Pool
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.missions.codec import builtins
-from overnight.missions.hold import Hold
 from overnight.missions.places import run_dir
 from overnight.missions.run import RunOutcome
 from overnight.missions.task import Phase, Repo, Task
 from overnight.report.story import story
+from overnight.report.views import HoldView
 from overnight.warden.events import AnyEvent, read_events
 from overnight.wiring import house_for, purse_for
 
@@ -41,7 +42,7 @@ steps = "sh check.sh"
 [judges]
 families = 0
 """
-Visit = Callable[[ScriptedModel], Awaitable[None]]
+Visit = Callable[[ScriptedModel], Coroutine[Any, Any, None]]
 
 
 def book(steps: int = 5, more: str = "") -> str:
@@ -153,7 +154,7 @@ class Lab:
         return story(self.home, "book").row.phase
 
     @property
-    def hold(self) -> Hold | None:
+    def hold(self) -> HoldView | None:
         return story(self.home, "book").row.hold
 
     def folder(self, n: int) -> Path:
