@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from overnight.errors import RunbookInvalid
@@ -202,6 +202,8 @@ def test_the_protocol_names_the_next_step_the_budget_and_the_zones() -> None:
     assert "finish what else is missing" in protocol("r", book(), ids(1, 2, 3))
 
 
+LIGHT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 # -- properties ---------------------------------------------------------------------------------------------
 
 _words = st.text(st.characters(categories=["L", "N"], include_characters=" `*_[]()"), min_size=1, max_size=20).filter(
@@ -219,6 +221,7 @@ def books(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
+@LIGHT
 @given(books(), st.data())
 def test_any_ticks_are_seen_as_what_they_are(text: str, data: st.DataObject) -> None:
     """Whatever boxes are ticked or emptied, exactly these are seen, and nothing else is named."""
@@ -233,6 +236,7 @@ def test_any_ticks_are_seen_as_what_they_are(text: str, data: st.DataObject) -> 
     assert seen.deviations == tuple(Deviation(Kind.UNTICKED, words) for words in emptied)
 
 
+@LIGHT
 @given(books(), st.data())
 def test_no_other_change_goes_unnamed(text: str, data: st.DataObject) -> None:
     """A line that is changed, added or removed is named, wherever it stands, unless it was empty."""
@@ -250,6 +254,7 @@ def test_no_other_change_goes_unnamed(text: str, data: st.DataObject) -> None:
     assert any(each.of_text for each in compare(given_, "\n".join(lines), ()).deviations)
 
 
+@LIGHT
 @given(st.text(max_size=200) | books(), st.text(max_size=200))
 def test_whatever_is_in_the_file_is_judged(text: str, version: str) -> None:
     """Any text is a runbook or a named error, and any version of a runbook is compared."""
