@@ -92,7 +92,9 @@ class LocalWorkshop:
             await self._make_tree(repository, tree, base)
             await repository.set_ref(ref, base, why=f"overnight: {task.id} starts here")
         else:
-            policy, runbook = await self._policy_with_runbook(task, repository, base if task.fork is None else await repository.target())
+            policy, runbook = await self._policy_with_runbook(
+                task, repository, base if task.fork is None else await repository.target()
+            )
         return Ground(
             base=base,
             policy=policy,
