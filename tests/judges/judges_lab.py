@@ -57,9 +57,14 @@ def settings_of(url: str, names: Sequence[str] = tuple(MODELS), **more: str) -> 
     )
 
 
-def playing_each(steps: dict[str, Sequence[Step]]) -> Play:
-    """What each kind's model says, in order."""
-    return Play(tuple(Scenario((Script(tuple(said)),), model=MODELS[name]) for name, said in steps.items()))
+def playing_each(*results: dict[str, Sequence[Step]]) -> Play:
+    """What each kind's model says, in order, of the first result, of the second one ..."""
+    return Play(
+        tuple(
+            Scenario(tuple(Script(tuple(result[name])) for result in results), model=MODELS[name])
+            for name in results[0]
+        )
+    )
 
 
 @dataclass

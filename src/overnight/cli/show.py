@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from overnight.cli.bill import bill_lines, cost_of
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.status import ASKS, BAD, BUSY, GOOD, doing, state_style, waits
 from overnight.cli.words import clock, commit, count, listed, since
+from overnight.judge.budget import show_usd
 from overnight.judge.risk import Band
 from overnight.judge.verdict import Opinion, Word
 from overnight.missions.context import ContextUse
@@ -234,10 +236,13 @@ class _Timeline:
     def _judged(self, moment: Moment, opinion: Opinion) -> None:
         said = opinion.said
         if said is None:
-            self._at(moment, f"judge {opinion.judge} ", ("gave no verdict", "yellow"), f": {opinion.why}")
+            cost = f" ({_paid(opinion)})" if opinion.cost != 0 else ""
+            self._at(moment, f"judge {opinion.judge} ", ("gave no verdict", "yellow"), f": {opinion.why}{cost}")
             return
         style = {Word.PASS: GOOD, Word.FAIL: BAD}.get(said.verdict, "yellow")
-        self._at(moment, f"judge {opinion.judge} ", (said.verdict, style), f", {said.confidence:.0%} sure")
+        self._at(
+            moment, f"judge {opinion.judge} ", (said.verdict, style), f", {said.confidence:.0%} sure, {_paid(opinion)}"
+        )
         for issue in (*said.blocking, *(f"not shown: {gap}" for gap in said.gaps)):
             self._more(issue)
 
@@ -275,6 +280,13 @@ class _Timeline:
 
     def _more(self, *words: Part) -> None:
         self._paper.line(*words, indent=_TIME + 2)
+
+
+def _paid(opinion: Opinion) -> str:
+    """What a verdict cost, as it counts."""
+    if opinion.cost is None:
+        return "cost unknown: it counts at the judge's whole allowance"
+    return f"{show_usd(Decimal(str(opinion.cost)))}, {show_duration(opinion.took)}"
 
 
 def _started_as(run: RunView) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overnight.doctor import machine, programs, state
+from overnight.doctor import judges, machine, programs, state
 from overnight.doctor.look import Probe
 
 PROBES: tuple[tuple[str, Probe], ...] = (
@@ -13,6 +13,7 @@ PROBES: tuple[tuple[str, Probe], ...] = (
     ("settings", state.settings),
     ("claude", programs.claude),
     ("login", programs.login),
+    ("judges", judges.judges),
     ("box", programs.box),
     ("seccomp", machine.seccomp),
     ("limits", machine.limits),

@@ -19,7 +19,7 @@ from overnight.judge.holds import kept_free, nobody_knows, shut, used_up
 from overnight.judge.limits import Ceilings, crowded, merged, rejecting, unknown
 from overnight.missions.hold import Held, HoldReason
 from overnight.missions.limits import Window
-from overnight.missions.money import Budget, Grant
+from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.run import RunOutcome, RunSpec
 from overnight.missions.task import Task
 from overnight.ports import Fleet, Purse
@@ -203,3 +203,10 @@ class AdmittedPurse:
 
     async def release(self, task: Task) -> int:
         return await self._purse.release(task)
+
+    async def lend(self, task: Task, asking: str, most: Allowance, budget: Budget, *, paid: bool) -> Lent:
+        """As the port says. Judges have keys and servers of their own: no account of an agent's is asked."""
+        return await self._purse.lend(task, asking, most, budget, paid=paid)
+
+    async def repay(self, loan: str, bill: Bill | None) -> Sum:
+        return await self._purse.repay(loan, bill)

@@ -168,14 +168,13 @@ def _parts(evidence: Evidence, mark: str) -> Iterator[str]:
     yield f"## What was asked for\n\n{_fenced(mark, 'task', evidence.spec)}"
     yield "## Changed files\n\n" + _fenced(mark, "files", "\n".join(_file(each) for each in evidence.files) or "none")
     yield "## Checks, run by the program on exactly this commit\n\n" + "\n\n".join(_checks(evidence, mark))
-    yield "## What the program found about the proof itself\n\n" + _listed(str(each) for each in evidence.tampering)
-    yield f"## Risk\n\n{evidence.risk.score} of 100" + "".join(
-        f"\n- {each.name}: {each.why}" for each in evidence.risk.factors
-    )
-    denied = _fenced(mark, "denied", "\n".join(evidence.audited.denied)) if evidence.audited.denied else "none"
-    yield f"## Tool calls that the guard refused\n\n{denied}"
-    yield f"## What could not be taken over\n\n{_listed(evidence.refused)}"
-    yield f"## Known gaps\n\n{_listed(evidence.gaps)}"
+    found = [str(each) for each in evidence.tampering]
+    yield f"## What the program found about the proof itself\n\n{_listed(mark, 'proof', found)}"
+    factors = [f"{each.name}: {each.why}" for each in evidence.risk.factors]
+    yield f"## Risk\n\n{evidence.risk.score} of 100\n\n{_listed(mark, 'risk', factors)}"
+    yield f"## Tool calls that the guard refused\n\n{_listed(mark, 'denied', evidence.audited.denied)}"
+    yield f"## What could not be taken over\n\n{_listed(mark, 'refused', evidence.refused)}"
+    yield f"## Known gaps\n\n{_listed(mark, 'gaps', evidence.gaps)}"
     left = f"\n\n{evidence.patch_left_out} bytes of it are not shown." if evidence.patch_left_out else ""
     yield f"## The change\n\n{_fenced(mark, 'patch', evidence.patch)}{left}"
 
@@ -210,5 +209,6 @@ def _fenced(mark: str, what: str, text: str) -> str:
     return f"<<< {mark} {label}\n{text.rstrip()}\n>>> {mark}"
 
 
-def _listed(lines: Sequence[str] | Iterator[str]) -> str:
-    return "\n".join(f"- {' '.join(line.split())}" for line in lines) or "nothing"
+def _listed(mark: str, what: str, lines: Sequence[str]) -> str:
+    # These are the program's words, but they quote names of files and commands, which the agent chose.
+    return _fenced(mark, what, "\n".join(f"- {' '.join(line.split())}" for line in lines)) if lines else "nothing"

@@ -102,7 +102,9 @@ class _Asked:
 
     def __init__(self, judge: Judge, asking: _Asking) -> None:
         self._judge, self._asking = judge, asking
+        #: None: nothing was used, or nobody knows what.
         self._bill: Bill | None = None
+        self._lent = False
 
     async def opinion(self, *, empty: bool) -> Opinion:
         """What it says, or why it was not asked: that costs nothing then. empty: nothing was changed."""
@@ -116,7 +118,7 @@ class _Asked:
         return Opinion(
             judge=self._judge.name, family=self._judge.family, model=self._judge.model,
             commit=self._asking.examined.commit, evidence=self._asking.examined.evidence, said=answer.said,
-            why=answer.why, cost=_cost(self._bill), took=round(time.monotonic() - began, 3),
+            why=answer.why, cost=_cost(self._bill) if self._lent else 0.0, took=round(time.monotonic() - began, 3),
         )  # fmt: skip
 
     async def _paid(self) -> Answer:
@@ -126,6 +128,7 @@ class _Asked:
         lent = await purse.lend(task, asking, most, budget, paid=self._judge.paid)
         if not lent.id:
             return Answer(said=None, why=lent.why)
+        self._lent = True
         try:
             return await self._judge.ask(text, most, self._told)
         finally:
