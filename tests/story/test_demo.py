@@ -30,9 +30,18 @@ def test_the_demo_ends_as_it_says(tmp_path: Path) -> None:
         ["git", "log", "--format=%(trailers:key=Overnight-Task,valueonly)", "main"],
         cwd=demo / "shop", capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    assert sorted(task.rsplit("-", 1)[0] for task in log) == ["add-a-discount", "prepare-a-release", "print-a-receipt"]
+    assert sorted(task.rsplit("-", 1)[0] for task in log) == [
+        "add-a-discount",
+        "keep-orders",
+        "prepare-a-release",
+        "print-a-receipt",
+    ]
     assert "refused: Write" in done.stdout
     assert "refused: Bash git push" in done.stdout
     assert "KILLED" in done.stdout
+    waits = [line for line in done.stdout.splitlines() if line.startswith("  WAITS")]
+    assert len(waits) == 2
+    assert any("blocked: test-skipped in test_shop.py" in line for line in waits)
+    assert any("migrations: db/migrations/0001_orders.sql" in line for line in waits)
     assert not list((demo / "state" / "worktrees").glob("*"))
     assert not list(Path("/etc").glob("overnight-demo*"))
