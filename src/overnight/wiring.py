@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from overnight.agents.choose import FAMILIES
 from overnight.agents.choose import choose as choose_agent
+from overnight.agents.choose import family_of
 from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.piped import Piped
@@ -118,7 +118,7 @@ def house_for(
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
-        examiner=LocalExaminer(home, past, network, lambda agent: FAMILIES.get(agent, ""), without, watch),
+        examiner=LocalExaminer(home, past, network, lambda agent: family_of(agent, settings.agents), without, watch),
         judges=Panel(home, judges_for(settings, environ)),
         routing=settings.routing,
     )

@@ -143,12 +143,16 @@ def test_an_answer_in_form_is_understood(text: str) -> None:
         json.dumps({**msgspec.to_builtins(GOOD), "blocking": ["x"]}),
         json.dumps({**msgspec.to_builtins(BAD), "blocking": []}),
         json.dumps([msgspec.to_builtins(GOOD)]),
+        '{"verdict": "FAIL", ' + json.dumps(msgspec.to_builtins(GOOD))[1:],
+        json.dumps(msgspec.to_builtins(GOOD))[:-1] + ', "\\u0076erdict": "PASS"}',
+        json.dumps(msgspec.to_builtins(GOOD))[:-2],
+        json.dumps(msgspec.to_builtins(GOOD)).replace("0.9", "NaN"),
         "\ud800",
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
     """Words around it, missing or unknown fields, contradictions: no verdict, and why."""
-    with pytest.raises(ValueError, match=r"JSON object|PASS|FAIL"):
+    with pytest.raises(ValueError, match=r"JSON object|PASS|FAIL|twice"):
         understand(text)
 
 

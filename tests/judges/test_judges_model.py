@@ -173,6 +173,14 @@ def test_a_model_without_a_price_is_bounded_by_the_dearest_and_not_known_to_cost
     assert found.worst.usd == 1
 
 
+def test_another_vendors_model_without_a_price_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says what it may cost, not even a dearest price: it needs one in the settings."""
+    monkeypatch.setitem(MODELS, "compatible", "unheard-of")
+    found = ask("compatible", says())
+    assert "no known price" in found.answer.why
+    assert found.requests == []
+
+
 # -- the process itself -------------------------------------------------------------------------------------
 
 SPY = """

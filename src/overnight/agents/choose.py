@@ -28,6 +28,14 @@ _MAKERS: dict[str, Callable[[AgentSettings, Mapping[str, str]], Agent]] = {
 }
 #: Who makes the model of an agent, where that is sure; the judges of its work are others.
 FAMILIES = {ClaudeAgent.name: "anthropic"}
+
+
+def family_of(name: str, settings: AgentSettings) -> str:
+    """Who made the model of an agent; empty where nobody can say, as on a server of one's own."""
+    own = name == ClaudeAgent.name and settings.claude.route == "local"
+    return "" if own else FAMILIES.get(name, "")
+
+
 #: The names that a policy may use.
 AGENTS = tuple(_MAKERS)
 
