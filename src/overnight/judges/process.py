@@ -13,6 +13,8 @@ from msgspec import Struct
 
 _PIECE = 64 << 10
 _MOST_ERRORS = 4000
+#: Seconds in which the pipes of what was killed come to their ends.
+_GRACE_S = 5.0
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -52,16 +54,12 @@ async def converse(argv: Sequence[str], env: Mapping[str, str], given: bytes, li
         asyncio.ensure_future(_tail(process.stderr, err)),
         asyncio.ensure_future(process.wait()),
     ]
-    slow = flooded = False
     try:
-        async with asyncio.timeout(limit):
-            await asyncio.gather(*talk)
-    except TimeoutError:
-        slow = True
-    except _Flood:
-        flooded = True
+        done, late = await asyncio.wait(talk, timeout=limit, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         await _gone(process, talk)
+    flooded = any(isinstance(each.exception(), _Flood) for each in done)
+    slow = bool(late) and not flooded
     code = process.returncode
     assert code is not None
     said = err[-_MOST_ERRORS:].decode(errors="replace").strip()
@@ -70,9 +68,11 @@ async def converse(argv: Sequence[str], env: Mapping[str, str], given: bytes, li
 
 async def _gone(process: asyncio.subprocess.Process, talk: list[asyncio.Future[Any]]) -> None:
     """All of it: what it started is in its group, and holds its pipes."""
-    if process.returncode is None:
+    # One that is over with nobody at its pipes left nothing behind, and its number may be another's by now.
+    if process.returncode is None or not all(each.done() for each in talk):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.wait(talk, timeout=_GRACE_S)  # its pipes come to their ends now
     for each in talk:
         each.cancel()
     await asyncio.gather(*talk, return_exceptions=True)
