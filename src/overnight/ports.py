@@ -540,6 +540,11 @@ class Agent(Protocol):
         """
         ...
 
+    def keeps(self, session: str) -> tuple[str, ...]:
+        """Where it keeps a session: paths from its home, `*` for any name, the session's own record first. Empty when it
+        can't go on with one."""
+        ...
+
     def hook(self, event: Mapping[str, Any]) -> Call | None:
         """A hook request of this CLI as a tool call to decide, or None when it asks for nothing."""
         ...

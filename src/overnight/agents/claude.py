@@ -113,6 +113,15 @@ class ClaudeAgent:
         """See `claude_outcome`."""
         return claude_outcome.classify(spec, code, stdout, stderr)
 
+    def keeps(self, session: str) -> tuple[str, ...]:
+        """The transcript, in whatever folder the CLI has for the worktree, and those of its subagents."""
+        try:
+            name = str(uuid.UUID(session))
+        except ValueError:
+            return ()
+        top = ".claude/projects/*"
+        return (f"{top}/{name}.jsonl", f"{top}/{name}/subagents/*", f"{top}/{name}/tool-results/*")
+
     def hook(self, event: Mapping[str, Any]) -> Call | None:
         """None for hooks that only tell. Whatever is not known to be one of them is a call, however odd."""
         if event.get("hook_event_name") in _TELLING:

@@ -84,6 +84,10 @@ class CommandAgent:
         end, failure, why = _ending(code, said, stderr[-_TAIL:].decode(errors="replace"))
         return RunOutcome(run=spec.id, end=end, failure=failure, why=why, code=code, said=said)
 
+    def keeps(self, session: str) -> tuple[str, ...]:  # noqa: ARG002
+        """A program has no sessions that anybody knows of."""
+        return ()
+
     def hook(self, event: Mapping[str, Any]) -> Call | None:
         """A program has no hooks; a request that comes in its name is a call that no guard knows."""
         return Call(id="", tool=one_line(str(event.get("tool_name", ""))), input=event, cwd="")

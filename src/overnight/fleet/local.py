@@ -20,7 +20,8 @@ import msgspec
 from overnight.durable.identity import Identity, is_alive
 from overnight.missions import memory
 from overnight.missions.codec import decode, encode
-from overnight.missions.places import QUESTIONS, pipe_of, run_dir
+from overnight.missions.limits import Contact
+from overnight.missions.places import CONTACT, QUESTIONS, pipe_of, run_dir
 from overnight.missions.question import Question
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.runbook import RunbookUse
@@ -200,10 +201,19 @@ def _end_without_word(folder: Path, spec: RunSpec, tries: int, said: str) -> Run
 def _lost(folder: Path, spec: RunSpec) -> RunOutcome:
     started = (folder / "warden.json").stat().st_mtime
     why = "its warden died with it (killed, or the machine went down)"
+    contact = _seen(folder)
     return RunOutcome(
         run=spec.id, end=End.LOST, failure=FailureClass.MACHINE, why=why, memory=_notes(folder) or spec.memory,
         started=started, ended=time.time(), questions=_asked(folder), runbook=_course(folder),
+        session=contact.session, contact=contact,
     )  # fmt: skip
+
+
+def _seen(folder: Path) -> Contact:
+    """What it saw of its model's service, as its warden last kept it."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return decode((folder / CONTACT).read_bytes(), Contact)
+    return Contact()
 
 
 def _asked(folder: Path) -> tuple[Question, ...]:

@@ -17,6 +17,7 @@ from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard
 from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.money import Allowance
+from overnight.missions.resume import resumption
 from overnight.missions.run import Attempt, CheckResult, End, RunOutcome, RunSpec
 from overnight.missions.task import Ending, Fork, Phase, Task
 from overnight.ports import Conflict, Ground, House, Landed
@@ -146,6 +147,9 @@ class _Attempts:
             with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
                 outcome = await t.step(f"run {n}", house.fleet.run, spec)
             await t.step(f"settle {n}", house.purse.settle, run, outcome)
+            if spec.resume is not None:
+                said = f"not the session of {spec.resume_of}: {outcome.fresh}" if outcome.fresh else spec.resume_of
+                t.note(f"session {n}", "run.fresh" if outcome.fresh else "run.resumed", said)
             if outcome.end is End.HANDED_OVER:
                 t.note(f"handed over {n}", "run.handed-over", outcome.why)
             self._file(n, outcome)
@@ -191,6 +195,7 @@ class _Attempts:
             clarified=self.clarified, runbook=runbook.words(ordered),
         )  # fmt: skip
         fork = self._fork()
+        before = resumption(self.done)
         return RunSpec(
             id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
             start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=fork.prompt if fork else prompt, limits=policy.limits,
@@ -198,6 +203,8 @@ class _Attempts:
             box=policy.box, repo=self.task.repo.name, paths=self.task.paths, estimate=self.task.estimate,
             checks=tuple(check.run for check in policy.checks.values()),
             guard=policy.guard, sensitive=policy.paths.sensitive, allowance=allowance, fork=fork, runbook=ordered,
+            resume=before.session if before else None, resume_of=before.run if before else "",
+            resume_prompt=before.prompt if before else "",
         )  # fmt: skip
 
     def _fork(self) -> Fork | None:

@@ -174,6 +174,8 @@ def _outside(attempts: Sequence[Attempt], task: str) -> Next | None:
             return Again("the run was lost with its machine")
         case FailureClass.MACHINE:
             return Wait(_hold(HoldReason.FAULT, f"{row} runs in a row were lost: {outcome.why}", resume, None))
+        case FailureClass.LAUNCH if outcome.resumed is not None:
+            return Again(f"its session could not be gone on with: {outcome.why}")
         case _:
             hold = hold_for(outcome, row, task)
             return None if hold is None else Wait(hold)

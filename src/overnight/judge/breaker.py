@@ -89,7 +89,8 @@ class Shut(Struct, frozen=True):
 def heard(breaker: Breaker, outcome: RunOutcome, account: str) -> Breaker:
     """The breaker once a run has ended. Hearing of the same run again changes nothing."""
     failure = outcome.failure
-    if failure is not None and failure in OUTSIDE:
+    refused = failure is FailureClass.LAUNCH and outcome.resumed is not None  # the session, not the account
+    if failure is not None and failure in OUTSIDE and not refused:
         return _failed(breaker, outcome, failure, account)
     proof = _proof(outcome)
     if proof is not None and proof > max(breaker.since, _last(breaker)):

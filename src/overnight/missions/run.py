@@ -113,6 +113,10 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     resume: str | None = None
     #: The checklist that it is about, if it is about one.
     runbook: RunbookOrder | None = None
+    #: The run whose home holds that session; empty when the run's own home does.
+    resume_of: str = ""
+    #: What the agent is told instead of the prompt when that session goes on.
+    resume_prompt: str = ""
     #: What it may spend. None: no money, so no route that is billed by use.
     allowance: Allowance | None = None
     #: Recorded traffic with the model that it begins with.
@@ -183,6 +187,8 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     contact: Contact = Contact()
     #: The session of an earlier run that it went on with; None: it began one of its own.
     resumed: str | None = None
+    #: Why it could not go on with the session that it was to go on with; empty when it did, or was not to.
+    fresh: str = ""
     started: float = 0.0
     ended: float = 0.0
 

@@ -59,6 +59,16 @@ class Launched(Event, frozen=True, kw_only=True, tag="launched"):
     box: str
 
 
+class Resuming(Event, frozen=True, kw_only=True, tag="resuming"):
+    """The run was to go on with the session of an earlier one."""
+
+    session: str
+    #: The run that had it.
+    of: str
+    #: Why it begins one of its own instead; empty when it goes on.
+    fresh: str = ""
+
+
 class Asked(Event, frozen=True, kw_only=True, tag="asked"):
     """The agent wants to call a tool. Before the verdict takes effect, the audit has both on disk."""
 
@@ -328,7 +338,7 @@ class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
 
 
 AnyEvent = (
-    Started | Launched | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Asking | Metered
+    Started | Launched | Resuming | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Asking | Metered
     | MemoryNoted | ContextCut | ContextRestored | ContextLost | ContextFull | Spending | TooFast | Reached | Left | Limit | Warned | Stepped | Deviated | SentBack
     | Stopping | Ended | Unreadable
 )  # fmt: skip

@@ -22,16 +22,29 @@ from overnight.guard.scrub import scrubbed
 from overnight.guard.verdict import Call, Verdict
 from overnight.judge.limits import Ceilings
 from overnight.missions.codec import encode
+from overnight.missions.places import run_dir
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import Agent, Box, BoxedProcess, BoxSpec, Launch, Place, Ports
 from overnight.usage.prices import Price, context_window
 from overnight.warden.account import Account, nothing, open_account, unpayable
+from overnight.warden.carry import NotCarried, carry
 from overnight.warden.contact import Contacts
 from overnight.warden.context import Checkpoint, Context
 from overnight.warden.deck import Deck
 from overnight.warden.egress import Egress
-from overnight.warden.events import AgentSaid, Ended, Event, EventLog, Launched, Limit, Started, Stopping, clean
+from overnight.warden.events import (
+    AgentSaid,
+    Ended,
+    Event,
+    EventLog,
+    Launched,
+    Limit,
+    Resuming,
+    Started,
+    Stopping,
+    clean,
+)
 from overnight.warden.gateway import Gateway, Tap
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
 from overnight.warden.http import Server, serve
@@ -105,6 +118,8 @@ class Keeper:
         self._tape: Recorder | None = None
         self._deck: Deck | None = None
         self._contacts: Contacts | None = None
+        #: Why the run does not go on with the session that it was to go on with.
+        self._fresh = ""
         self._ceilings, self._lifted = ceilings or Ceilings(), lifted
         self._stop, self._paused = stop, paused
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
@@ -154,6 +169,7 @@ class Keeper:
             home=str(self._make("home")), given=str(self._make("given")), worktree=self.spec.worktree,
             ports=Ports(hooks=hooks, model=model, proxy=proxy), token=f"overnight-{secrets.token_urlsafe(24)}",
         )  # fmt: skip
+        self._bring_session(Path(place.home))
         launch = self.agent.launch(self.spec, place)
         self._hooked = self._watch.hooked = launch.hooked
         if (why := unpayable(self.spec, launch.route)) is not None:
@@ -228,6 +244,21 @@ class Keeper:
         self._steps = Steps(self.box, self.folder, self.spec, self._path, self._record, watch.tell, watch.end)
         watch.steps = self._hooks.steps = self._steps
         await self._steps.notice()
+
+    def _bring_session(self, home: Path) -> None:
+        """The session of an earlier run, which this one is to go on with; without it, it begins one of its own."""
+        spec = self.spec
+        if spec.resume is None or not spec.resume_of:
+            return
+        try:
+            old = Path(run_dir(str(self.folder.parents[3]), spec.resume_of)) / "home"
+            carry(old, home, self.agent.keeps(spec.resume))
+        except NotCarried as why:
+            self._fresh = str(why)
+            self.spec = msgspec.structs.replace(spec, resume=None)
+        else:
+            self.spec = msgspec.structs.replace(spec, prompt=spec.resume_prompt or spec.prompt)
+        self.log.write(Resuming(session=spec.resume, of=spec.resume_of, fresh=self._fresh))
 
     def _known(self, place: Place, launch: Launch) -> tuple[str, ...]:
         """Values that must not get out: the run's own token, the key outside, the logins inside."""
@@ -498,6 +529,8 @@ class Keeper:
             scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(), bill=nothing(), memory=self._context.notes, context=self._context.use,
             runbook=self._steps.use if self._steps is not None else None,
+            started=self._started, ended=time.time(), bill=nothing(),
+            resumed=self.spec.resume, fresh=self._fresh,
         )  # fmt: skip
         if self._account is not None:
             final = self._account.closed(final)
