@@ -192,7 +192,7 @@ class Deaf:
         self.hook, self.answer, self.remark = agent.hook, agent.answer, agent.remark
         self.moment, self.reminders = agent.moment, agent.reminders
         self.would_end, self.send_back = agent.would_end, agent.send_back
-        self.route = agent.route
+        self.route, self.keeps = agent.route, agent.keeps
 
     def launch(self, spec: RunSpec, place: Place) -> Launch:
         """As the agent's, but for that address."""

@@ -195,7 +195,7 @@ class _Attempts:
             clarified=self.clarified, runbook=runbook.words(ordered),
         )  # fmt: skip
         fork = self._fork()
-        before = resumption(self.done)
+        before = None if fork else resumption(self.done)  # a recording holds no other session
         return RunSpec(
             id=run, task=self.task.id, worktree=self.ground.worktree, git_dir=git_dir, objects=self.ground.objects, alternates=self.ground.alternates,
             start=start, agent=self.task.agent or policy.agent, model=chosen.model, prompt=fork.prompt if fork else prompt, limits=policy.limits,

@@ -529,7 +529,6 @@ class Keeper:
             scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
             started=self._started, ended=time.time(), bill=nothing(), memory=self._context.notes, context=self._context.use,
             runbook=self._steps.use if self._steps is not None else None,
-            started=self._started, ended=time.time(), bill=nothing(),
             resumed=self.spec.resume, fresh=self._fresh,
         )  # fmt: skip
         if self._account is not None:
