@@ -75,7 +75,8 @@ async def _open_again(home: Path, observer: Observer | None, down: asyncio.Event
     """The journal, as soon as its disk takes it again; None when the daemon is asked to end before."""
     while not down.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(down.wait(), JOURNAL_RETRY_S)
+            async with asyncio.timeout(JOURNAL_RETRY_S):
+                await down.wait()
         with contextlib.suppress(StateNotWritable):
             return Journal(home, observer=observer)
     return None

@@ -181,7 +181,8 @@ class Exporter:
         except BoxUnavailable as error:
             raise holds.box_unavailable(f"work can't be taken out safely: {error}", "a box that starts") from error
         try:
-            return await asyncio.wait_for(process.wait(), self._settings.limit)
+            async with asyncio.timeout(self._settings.limit):
+                return await process.wait()
         except TimeoutError:
             return None
         finally:

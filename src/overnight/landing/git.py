@@ -147,7 +147,8 @@ class Git:
         )
         talk = asyncio.ensure_future(process.communicate(stdin if isinstance(stdin, bytes) else None))
         try:
-            out, err = await asyncio.wait_for(asyncio.shield(talk), self._limit)
+            async with asyncio.timeout(self._limit):
+                out, err = await asyncio.shield(talk)
         except TimeoutError:
             raise GitFailed(
                 command=shlex.join(args), code="ended by us", stderr=f"took over {self._limit:g} s"

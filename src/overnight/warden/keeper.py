@@ -454,7 +454,8 @@ class Keeper:
             self.log.write(Stopping(why=why))
         await process.signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_S)
+            async with asyncio.timeout(GRACE_S):
+                await process.wait()
         await process.kill()
 
     def _catch_up(self, seconds: float) -> None:

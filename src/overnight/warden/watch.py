@@ -181,7 +181,8 @@ class Watch:
         while True:
             fact: Observation = Ticked(at=self._now())
             with contextlib.suppress(TimeoutError):
-                fact = await asyncio.wait_for(self._facts.get(), TICK_S)
+                async with asyncio.timeout(TICK_S):
+                    fact = await self._facts.get()
             await self._take(fact)
             if self._due():
                 await self._look()
