@@ -145,7 +145,7 @@ git credential fill|approve|reject
 git credential-store|credential-cache get
 git credential-manager get
 npm token create
-npm config get //registry.npmjs.org/:_authToken
+npm config get //*:_authToken
 npm get _auth*
 pnpm config get _auth*
 yarn config get npmAuthToken
