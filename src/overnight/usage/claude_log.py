@@ -34,8 +34,8 @@ class _Fork(Struct):
 class _Message(Struct):
     id: str | None = None
     model: str | None = None
-    #: As it is written: most rows repeat that of the one before.
-    usage: msgspec.Raw | None = None
+    #: As it is written, since most rows repeat that of the one before; empty where there is none.
+    usage: msgspec.Raw = msgspec.Raw()
 
 
 class _Row(Struct):
@@ -66,7 +66,7 @@ def read(block: bytes, reading: Reading) -> Seen:
     seen, last = Seen(), _Row()
     for line in marked(block, _MARK):
         row = _row(line)
-        if row is None or row.type != "assistant" or row.message is None or row.message.usage is None:
+        if row is None or row.type != "assistant" or row.message is None:
             continue
         if not _repeats(row, last):
             last = row
@@ -85,7 +85,7 @@ def _repeats(row: _Row, last: _Row) -> bool:
         == (other.id, other.model, last.sessionId, last.requestSessionId, last.cwd)
         and row.forkedFrom == last.forkedFrom
         and (row.timestamp or "") >= (last.timestamp or "~")
-        and one.usage == other.usage
+        and bytes(one.usage) == bytes(other.usage)
     )
 
 
@@ -182,7 +182,7 @@ def _loose(value: Any) -> _Row | None:
         usage = inner.get("usage")
         kept["message"] = _Message(
             **{name: inner[name] for name in ("id", "model") if isinstance(inner.get(name), str)},
-            usage=msgspec.Raw(msgspec.json.encode(usage)) if isinstance(usage, dict) else None,
+            usage=msgspec.Raw(msgspec.json.encode(usage)) if isinstance(usage, dict) else msgspec.Raw(),
         )
     return _Row(**kept)
 
