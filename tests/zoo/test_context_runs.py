@@ -12,11 +12,12 @@ from cage import Cage, bash
 
 from overnight.agents.scripted import Record, Reply, Say, Stall
 from overnight.fleet.local import read_identity
+from overnight.guard.verdict import Decision
 from overnight.missions.context import ContextLimits
 from overnight.missions.policy import Limits
 from overnight.missions.run import End, FailureClass, RunOutcome
 from overnight.ports import House
-from overnight.warden.events import ContextCut, ContextFull, ContextLost, ContextRestored, MemoryNoted
+from overnight.warden.events import ContextCut, ContextFull, ContextLost, ContextRestored, Decided, MemoryNoted
 
 pytestmark = [pytest.mark.cli, pytest.mark.slow]
 
@@ -204,7 +205,13 @@ def test_who_does_not_heed_it_is_ended(cage: Cage) -> None:
         notes(NOTE), works("echo x", 330_000), *more, Say("Done."), limits=near(3), **own(cage)
     )
     assert (outcome.end, outcome.failure) == (End.HANDED_OVER, None)
-    assert cage.kept(result, "more.txt") == "0\n1\n2\n"
+    events = cage.events()
+    told = next(n for n, event in enumerate(events) if isinstance(event, ContextFull))
+    after = [e.decision for e in events[told:] if isinstance(e, Decided)]
+    more_calls = after.count(Decision.ALLOW)
+    assert more_calls in (3, 4)  # it is told with the answer to a call that is over, or to one that it asks for
+    before = sum(isinstance(e, Decided) for e in events[:told]) - 2  # its notes, and one that fills the context
+    assert cage.kept(result, "more.txt") == "".join(f"{n}\n" for n in range(before + more_calls))
     assert "- second half" in outcome.memory
     assert cage.nothing_left()
 

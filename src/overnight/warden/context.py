@@ -154,13 +154,14 @@ class Context:
             troubles.append(f"it was to be cut more than {MOST_CUTS} times")
         else:
             try:
-                backup = str(await asyncio.to_thread(self._transcripts.copy, transcript, self._cuts))
-            except (OSError, ValueError) as error:
-                troubles.append(f"no copy of the session: {error}")
-            try:
                 ref = await self._checkpointed()
             except (OSError, TimeoutError, OvernightError, Held) as error:
                 troubles.append(f"no checkpoint of the work tree: {error or 'it took too long'}")
+            try:
+                await self._transcripts.settled(transcript)
+                backup = str(await asyncio.to_thread(self._transcripts.copy, transcript, self._cuts))
+            except (OSError, ValueError) as error:
+                troubles.append(f"no copy of the session: {error}")
         self._ref = ref or self._ref
         try:
             self.look()
