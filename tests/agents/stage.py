@@ -97,6 +97,8 @@ class Seen:
         async with asyncio.timeout(PATIENCE):
             while b'"subtype":"init"' not in self.stdout and (line := await self.process.stdout.readline()):
                 self.stdout += line
+                if not line.startswith(b"{"):  # a plain program, which begins with whatever it prints
+                    break
         return self
 
     async def finish(self) -> Seen:

@@ -76,12 +76,12 @@ def test_more_than_a_pipe_holds_arrives_whole(box: Box, folder: Path, logs: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's boxes have a user of their own")
-def test_nobody_reads_what_others_print(walled: Box, folder: Path, logs: Path) -> None:
-    """Where the box has a user of its own, a program inside can't take lines out of the FIFO before they are logged."""
+def test_nobody_reads_what_others_print(tight: Box, folder: Path, logs: Path) -> None:
+    """Where bubblewrap has a user of its own, a program inside can't take lines out of the FIFO before they are logged."""
     script = (
         "import os\ntry: print(os.open('/proc/self/fd/1', os.O_RDONLY))\nexcept OSError as error: print(error.strerror)"
     )
-    assert printed(walled, spec(folder, PYTHON, "-I", "-S", "-c", script, stdout=str(logs / "out"))) == (
+    assert printed(tight, spec(folder, PYTHON, "-I", "-S", "-c", script, stdout=str(logs / "out"))) == (
         0,
         "Permission denied\n",
     )
