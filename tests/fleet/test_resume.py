@@ -71,6 +71,7 @@ def test_an_interrupted_session_goes_on(scene: Scene) -> None:
     events = list(read_events(scene.folder.with_name("2") / "events.ndjson"))
     assert [e.fresh for e in events if isinstance(e, Resuming)] == [""]
     assert first.contact.answered is not None
+    assert first.contact.retry_at is not None
 
 
 @pytest.mark.cli

@@ -74,8 +74,12 @@ class Contacts:
             said = (replace(window, source="stream", seen=now) for window in event.windows)
             changes["windows"] = merged(self.seen.windows, said)
         if event.turn:
-            changes["answered"], changes["retry_at"] = self._now(), None
+            changes["answered"] = self._now()
             self._away = False
+            if (
+                not self._proxied
+            ):  # what passes here is known before the agent prints it, which may come after a refusal
+                changes["retry_at"] = None
         if event.struck and not self._proxied:
             self._struck()
         self._know(**changes)
@@ -88,6 +92,8 @@ class Contacts:
             self._know(windows=merged(self.seen.windows, said))
         if status in _BUSY:
             self._know(retry_at=retry_at(headers, now))
+        elif status < 400:
+            self._know(retry_at=None)
         if status >= 500:
             self._struck()
 
