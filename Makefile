@@ -1,10 +1,11 @@
 # Every target sets up what it needs; a second call is instant.
 PY := .venv/bin/python
 STAMP := .venv/.stamp
+NODE := node_modules/.stamp
 
 .PHONY: setup demo test check bench guard-report lock clean
 
-setup: $(STAMP)
+setup: $(STAMP) $(NODE)
 
 $(STAMP): requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -12,7 +13,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup
+# What pages are served with, and the published descriptions that tests hold our doubles to.
+$(NODE): package.json package-lock.json
+	npm ci --silent
+	@touch $@
+
+demo: $(STAMP)
 	.venv/bin/overnight demo
 
 test: setup

@@ -279,6 +279,145 @@ class Way(Protocol):
         ...
 
 
+# -- the forge ----------------------------------------------------------------------------------------------
+
+
+class PullRequest(Struct, frozen=True, kw_only=True):
+    """A pull request as the forge shows it now."""
+
+    number: int
+    #: For people.
+    url: str
+    #: The commit at its head.
+    head: str
+    #: The branch that it would be merged into, and the commit that is at its tip.
+    base: str
+    base_commit: str
+    draft: bool
+    #: open, closed (without a merge) or merged.
+    state: str
+    #: Whether the forge can merge it without conflict; None while the forge does not know.
+    mergeable: bool | None = None
+    #: The commit that the merge made; empty before.
+    merged: str = ""
+
+
+class CiState(StrEnum):
+    """What the forge's checks say of a commit, all together."""
+
+    #: Nothing has reported yet. That is not green.
+    NONE = "none"
+    PENDING = "pending"
+    GREEN = "green"
+    RED = "red"
+
+
+class CiCheck(Struct, frozen=True, kw_only=True):
+    """One check of the forge on one commit."""
+
+    name: str
+    #: none, pending, green or red.
+    state: CiState
+    url: str = ""
+    #: What it says of itself: untrusted, to be quoted and never followed.
+    summary: str = ""
+
+
+class Ci(Struct, frozen=True, kw_only=True):
+    """Everything that ran on exactly one commit."""
+
+    commit: str
+    state: CiState
+    checks: tuple[CiCheck, ...] = ()
+
+
+class Comment(Struct, frozen=True, kw_only=True):
+    """What somebody wrote on a pull request or in a review of it."""
+
+    #: Stable over time; `review:1`, `comment:2`, `line:3`.
+    id: str
+    author: str
+    #: The author may write to the repository, by the forge's own word.
+    trusted: bool
+    #: Untrusted words, whoever wrote them.
+    body: str
+    #: The place it is about; empty when it is about the whole.
+    path: str = ""
+    line: int | None = None
+    #: A review that asks for changes.
+    blocks: bool = False
+
+
+class ForgeRefused(Struct, frozen=True, kw_only=True, tag="forge-refused"):
+    """The forge, or our own gate before it, says no, and would say so again."""
+
+    #: protected, moved (the branch is not where it was), not-mergeable, closed, gone, gate, forbidden
+    reason: str
+    why: str
+
+
+class Pushed(Struct, frozen=True, kw_only=True, tag="pushed"):
+    """The forge's branch holds the commit."""
+
+    branch: str
+    commit: str
+
+
+class Merged(Struct, frozen=True, kw_only=True, tag="merged"):
+    """The forge's target holds the change."""
+
+    #: The merge's own commit.
+    commit: str
+
+
+class Forge(Protocol):
+    """Where people look at changes before they land. Every method looks before it acts: asked again, it finds what it did.
+
+    Raises Held (limit-reached, network-lost, auth-expired, vendor-outage) when it can't be done now.
+    """
+
+    async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
+        """Bring a commit to branch `overnight/TASK`, through the gate: secrets, size, gitlinks, identity, protected branches.
+
+        Only a branch that is missing, or is where Overnight left it, is written.
+        """
+        ...
+
+    async def open(
+        self, task: Task, ground: Ground, pushed: Pushed, title: str, body: str
+    ) -> PullRequest | ForgeRefused:
+        """The task's one pull request: found by its marker, whatever its state, else opened as a draft."""
+        ...
+
+    async def describe(self, task: Task, pull: int, title: str, body: str) -> None:
+        """Write what was asked, done and proved anew."""
+        ...
+
+    async def look(self, task: Task, pull: int) -> PullRequest | None:
+        """As it is now; None when it is not there any more."""
+        ...
+
+    async def ci(self, task: Task, commit: str) -> Ci:
+        """What ran on a commit, or on the tip of a branch's history at that commit."""
+        ...
+
+    async def comments(self, task: Task, pull: int) -> tuple[Comment, ...]:
+        """Everything that people wrote there, oldest first."""
+        ...
+
+    async def ready(self, task: Task, pull: int) -> None:
+        """Take it out of draft."""
+        ...
+
+    async def merge(self, task: Task, pull: int, head: str) -> Merged | ForgeRefused:
+        """Merge exactly this head. One that is merged already, with this head, is Merged."""
+        ...
+
+    async def revert(self, task: Task, ground: Ground, merged: str, why: str) -> PullRequest | ForgeRefused:
+        """A pull request that takes a merge back, found by its marker, else opened."""
+        ...
+
+
 class House(Struct, frozen=True):
     """The ports that a task's flow talks through, chosen in `wiring`."""
 
