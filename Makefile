@@ -41,7 +41,7 @@ guard-report: setup
 # Pin every dependency by hash, without addresses. Needs `uv` on the PATH.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
-	    --no-header --no-annotate pyproject.toml -o requirements.lock
+	    --no-header --no-annotate --no-strip-extras pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv build dist
