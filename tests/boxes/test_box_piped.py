@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from boxing import PYTHON, spec, within
+from boxing import PYTHON, named, spec, within
 
 from overnight.boxes.none import Unconfined
 from overnight.boxes.piped import Piped
@@ -75,16 +75,30 @@ def test_more_than_a_pipe_holds_arrives_whole(box: Box, folder: Path, logs: Path
     assert (code, len(text), text[:9]) == (0, 8 + (8 << 20), "earlier\nx")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's boxes have a user of their own")
-def test_nobody_reads_what_others_print(tight: Box, folder: Path, logs: Path) -> None:
-    """Where bubblewrap has a user of its own, a program inside can't take lines out of the FIFO before they are logged."""
+def read_inside(reader: Box, folder: Path, logs: Path) -> str:
+    """What a program is told that would read from its own output."""
     script = (
         "import os\ntry: print(os.open('/proc/self/fd/1', os.O_RDONLY))\nexcept OSError as error: print(error.strerror)"
     )
-    assert printed(tight, spec(folder, PYTHON, "-I", "-S", "-c", script, stdout=str(logs / "out"))) == (
-        0,
-        "Permission denied\n",
-    )
+    code, said = printed(reader, spec(folder, PYTHON, "-I", "-S", "-c", script, stdout=str(logs / "out")))
+    assert code == 0
+    return said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's boxes have a user of their own")
+def test_nobody_reads_what_others_print(tight: Box, folder: Path, logs: Path) -> None:
+    """Where bubblewrap has a user of its own, a program inside can't take lines out of the FIFO before they are logged."""
+    assert read_inside(tight, folder, logs) == "Permission denied\n"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("engine", ["podman", "docker"])
+@pytest.mark.xfail(strict=True, reason="an engine puts a pipe of its own between, which its container's user owns")
+def test_nobody_reads_what_others_print_in_a_container(engine: str, folder: Path, logs: Path) -> None:
+    """The same in a container."""
+    if (container := named(engine)) is None:
+        pytest.skip(f"this machine, or its user, has no box by {engine}")
+    assert read_inside(container, folder, logs) == "Permission denied\n"
 
 
 def test_what_bubblewrap_says_is_in_the_error(tight: Box, folder: Path, logs: Path) -> None:

@@ -185,14 +185,9 @@ def near(calls: int = 3) -> Limits:
     return Limits(context=ContextLimits(window=400_000, calls=calls))
 
 
-def slow() -> list[Reply]:
-    """One call that takes its time: what the agent printed before it has been read when it is over."""
-    return [works("sleep 3", 331_000)]
-
-
 def test_a_full_context_is_handed_over(cage: Cage) -> None:
     """The agent is asked by a hook, writes its note and ends: no failure, its note is sound and goes on."""
-    steps = [works("echo 1 > one.txt"), works("echo 2 > two.txt", 330_000), *slow(), notes(NOTE), Say("Handing over.")]
+    steps = [works("echo 1 > one.txt"), works("echo 2 > two.txt", 330_000), notes(NOTE), Say("Handing over.")]
     outcome, result = cage.model_run(*steps, limits=near(), **own(cage))
     assert (outcome.end, outcome.failure) == (End.HANDED_OVER, None)
     assert "of 400,000 tokens" in outcome.why
@@ -224,7 +219,7 @@ def test_who_does_not_heed_it_is_ended(cage: Cage) -> None:
 def test_who_says_that_nothing_is_left_is_done(cage: Cage) -> None:
     """Asked to hand over, it empties Next: then it has said that it is finished, and that is checked like ever."""
     done = NOTE.replace("- second half\n", "")
-    steps = [notes(NOTE), works("echo x > x.txt", 330_000), *slow(), notes(done), Say("All is done.")]
+    steps = [notes(NOTE), works("echo x > x.txt", 330_000), notes(done), Say("All is done.")]
     outcome, _ = cage.model_run(*steps, limits=near(), **own(cage))
     assert (outcome.end, outcome.said) == (End.COMPLETED, "All is done.")
 

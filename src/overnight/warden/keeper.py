@@ -47,7 +47,7 @@ from overnight.warden.events import (
 )
 from overnight.warden.gateway import Gateway, Tap
 from overnight.warden.hooks import HOOK_LIMITS, Hooks
-from overnight.warden.http import Server, serve
+from overnight.warden.http import Exchange, Request, Response, Server, serve
 from overnight.warden.output import MOST_OUTPUT, Output
 from overnight.warden.steps import Steps
 from overnight.warden.survey import Survey
@@ -123,6 +123,8 @@ class Keeper:
         self._ceilings, self._lifted = ceilings or Ceilings(), lifted
         self._stop, self._paused = stop, paused
         self._ended_by: tuple[End, FailureClass | None, str] | None = None
+        #: What kept something that the agent printed from being put on record.
+        self._unheard: OSError | None = None
         #: Why a call was refused since the run was to be ended: an agent that ends first has not ended of itself.
         self._shut_for: tuple[End, FailureClass | None, str] | None = None
         self._started = time.time()
@@ -325,7 +327,7 @@ class Keeper:
         route = launch.route
         model, hooks, proxy = process.listeners
         if launch.hooked:
-            self._servers.append(await serve(hooks, self._hooks.handle, HOOK_LIMITS))
+            self._servers.append(await serve(hooks, self._answer, HOOK_LIMITS))
         else:
             hooks.close()
         if route.proxied and self._account is not None:
@@ -349,6 +351,15 @@ class Keeper:
             self._servers.append(await serve(proxy, Egress(hosts, self._record, heard=self._lives).handle))
         else:
             proxy.close()
+
+    async def _answer(self, request: Request, exchange: Exchange) -> Response:
+        """What the agent printed before it asked is heard first: how full its context is, what it was told of limits."""
+        await asyncio.sleep(0)  # the FIFO's turn
+        try:
+            self._catch_up(LOOK_S)
+        except OSError as error:
+            self._unheard = error
+        return await self._hooks.handle(request, exchange)
 
     def _taps(self) -> tuple[Tap, ...]:
         tape = self._tape
@@ -397,6 +408,8 @@ class Keeper:
         if (why := self._paused()) is not None:
             return End.STOPPED, None, why
         try:
+            if self._unheard is not None:
+                raise self._unheard
             self._catch_up(LOOK_S)
             if watching.done():  # it ends by itself only for what keeps it from watching
                 watching.result()
@@ -435,7 +448,9 @@ class Keeper:
         """Why no more calls pass, once the run is to be ended."""
         if self._ended_by is not None:
             return self._ended_by[2]
-        if (why := self._paused()) is not None:
+        if self._unheard is not None:
+            self._shut_for = (End.FAILED, FailureClass.MACHINE, f"{_NO_RECORD}: {self._unheard}")
+        elif (why := self._paused()) is not None:
             self._shut_for = (End.STOPPED, None, why)
         elif self._deck is not None and self._deck.over is not None:
             self._shut_for = self._deck.over
