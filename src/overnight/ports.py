@@ -290,10 +290,12 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     url: str
     #: The commit at its head.
     head: str
-    #: The branch that it would be merged into, and the commit that is at its tip.
+    #: The branch that it would be merged into, and the commit that is at its tip now.
     base: str
     base_commit: str
     draft: bool
+    #: The head holds the base's tip: what was proved of the head is true of the merge.
+    current: bool = False
     #: open, closed (without a merge) or merged.
     state: str
     #: Whether the forge can merge it without conflict; None while the forge does not know.
@@ -351,7 +353,8 @@ class Comment(Struct, frozen=True, kw_only=True):
 class ForgeRefused(Struct, frozen=True, kw_only=True, tag="forge-refused"):
     """The forge, or our own gate before it, says no, and would say so again."""
 
-    #: protected, moved (the branch is not where it was), not-mergeable, closed, gone, gate, forbidden
+    #: protected; moved (a branch or a head is not where Overnight left it); taken (a pull request of this branch is
+    #: not Overnight's); not-mergeable; draft; closed; gone; gate; forbidden (the token's rights, or the forge's rules)
     reason: str
     why: str
 
@@ -376,6 +379,13 @@ class Forge(Protocol):
     Raises Held (limit-reached, network-lost, auth-expired, vendor-outage) when it can't be done now.
     """
 
+    async def target(self, task: Task, ground: Ground) -> str:
+        """The tip of the forge's target branch, its objects brought here and kept as `refs/overnight/TASK/forge-target`.
+
+        Raises Held(repo-unavailable) when the forge has no such branch.
+        """
+        ...
+
     async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
         """Bring a commit to branch `overnight/TASK`, through the gate: secrets, size, gitlinks, identity, protected branches.
 
@@ -390,7 +400,7 @@ class Forge(Protocol):
         ...
 
     async def describe(self, task: Task, pull: int, title: str, body: str) -> None:
-        """Write what was asked, done and proved anew."""
+        """Write what was asked, done and proved anew. One that is not there any more: nothing happens."""
         ...
 
     async def look(self, task: Task, pull: int) -> PullRequest | None:
@@ -398,15 +408,15 @@ class Forge(Protocol):
         ...
 
     async def ci(self, task: Task, commit: str) -> Ci:
-        """What ran on a commit, or on the tip of a branch's history at that commit."""
+        """What ran on exactly this commit. Checks that the target's protection requires and that are silent are pending."""
         ...
 
     async def comments(self, task: Task, pull: int) -> tuple[Comment, ...]:
         """Everything that people wrote there, oldest first."""
         ...
 
-    async def ready(self, task: Task, pull: int) -> None:
-        """Take it out of draft."""
+    async def ready(self, task: Task, pull: int) -> ForgeRefused | None:
+        """Take it out of draft. One that is none, or is not open: nothing happens."""
         ...
 
     async def merge(self, task: Task, pull: int, head: str) -> Merged | ForgeRefused:
@@ -414,7 +424,10 @@ class Forge(Protocol):
         ...
 
     async def revert(self, task: Task, ground: Ground, merged: str, why: str) -> PullRequest | ForgeRefused:
-        """A pull request that takes a merge back, found by its marker, else opened."""
+        """A pull request that takes a merge back, found by its marker, else opened, not as a draft.
+
+        merged: `Merged.commit`. not-mergeable when what came after it is in the way.
+        """
         ...
 
 

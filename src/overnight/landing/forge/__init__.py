@@ -1,0 +1,1 @@
+"""Forges: where people look at changes before they land."""
