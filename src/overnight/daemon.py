@@ -33,6 +33,7 @@ from overnight.errors import DaemonUnreachable, StateNotWritable
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.missions.hold import HoldReason
+from overnight.people.verbs import verbs
 from overnight.ports import House
 from overnight.wiring import admitted, house_for, purse_for
 
@@ -112,7 +113,7 @@ class Life:
         flows: dict[str, Flow] = {"task": lambda t: carry_out(t, gated)}
         self.engine = Engine(journal, flows, pools)
         self._journal, self._down, self._since = journal, down, time.time()
-        self._desk = Desk(journal, self.engine.poke)
+        self._desk = Desk(journal, self.engine.poke, verbs(journal, settings.people))
         house = admitted(house, journal, self._desk, settings)
         self._gate = Gate(house.fleet, journal.home, told=self._canary_told)
         gated = msgspec.structs.replace(house, fleet=self._gate)

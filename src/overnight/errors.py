@@ -13,6 +13,7 @@ OvernightError
 │   ├── SettingsInvalid
 │   ├── BadUnit
 │   ├── BadState
+│   ├── NotDecided
 │   ├── NoCassette
 │   └── NotConfirmed
 ├── Refused                     a bound would be broken; exit code 3
@@ -23,6 +24,7 @@ OvernightError
 │   ├── IndexNewer
 │   ├── IndexBroken
 │   ├── AuditKeyUnusable
+│   ├── PeopleKeyUnusable
 │   ├── CassetteBroken          exit code 5
 │   └── AlreadyRunning
 ├── Unavailable                 the outside is not there; the task holds, no attempt is spent
@@ -101,6 +103,10 @@ class BadState(BadInput):
     """{task} is {state}: {verb} does not apply. {next}"""
 
 
+class NotDecided(BadInput):
+    """Nothing was decided: {words}. {next}"""
+
+
 class NoCassette(BadInput):
     """There is no recording of {run}: {why}. Only runs whose model traffic passes through the gateway are recorded, while `cassette.record` is on."""
 
@@ -145,6 +151,11 @@ class IndexBroken(Refused):
 class AuditKeyUnusable(Refused):
     """The key that signs the audit's checkpoints, {path}, can't be used: {reason}.
     Put it back from a copy, or move the folder that it lies in away to begin a new audit."""
+
+
+class PeopleKeyUnusable(Refused):
+    """The key that signs approvals, {path}, can't be used: {reason}.
+    Mend that, or move the file away: a new one is made, and what was signed with the old one is void."""
 
 
 class CassetteBroken(Refused):

@@ -6,6 +6,7 @@ import pytest
 from cli_stage import Desktop
 from msgspec.structs import replace
 
+from overnight.errors import NotDecided
 from overnight.flows.rehearsal import POLICY, Act, World
 from overnight.judge.risk import Band, Risk
 from overnight.judge.verdict import Said, Word
@@ -85,7 +86,8 @@ def test_a_word_about_another_commit_is_none(desktop: Desktop) -> None:
     other = desktop.run("approve", task, "--commit", "0123456789")
     assert (other.exit_code, "not with 0123456789" in other.stderr) == (2, True)
     forged = Decision(commit="f" * 40, approved=True, by="somebody")
-    desktop.call("signal", task=task, name="decision", payload=builtins(forged))
+    with pytest.raises(NotDecided):
+        desktop.call("signal", task=task, name="decision", payload=builtins(forged))
     desktop.drive({}, world)
     assert (held(desktop, task)[0], world.landed[task]) == ("needs-approval", 0)
 
@@ -102,7 +104,8 @@ def test_what_is_blocked_lands_only_when_it_is_meant(desktop: Desktop) -> None:
     commit = story(desktop.home, task).runs[-1].examined
     assert commit is not None
     unmeant = Decision(commit=commit.commit, approved=True, by="somebody")
-    desktop.call("signal", task=task, name="decision", payload=builtins(unmeant))
+    with pytest.raises(NotDecided):
+        desktop.call("signal", task=task, name="decision", payload=builtins(unmeant))
     desktop.drive({}, world)
     assert world.landed[task] == 0
     desktop.ok("approve", task, "--anyway")

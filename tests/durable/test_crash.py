@@ -52,7 +52,7 @@ def tell(lab: Lab, *, longer: bool = False) -> Flow:
             await work(t, key)
             if given.get("asks"):
                 t.at("deciding")
-                await t.signal("decision", str, timeout=1000)
+                await t.signal("word", str, timeout=1000)
             if given.get("sleeps"):
                 await t.sleep("cool", 30)
             t.at("landing")
@@ -82,8 +82,8 @@ async def one_life(lab: Lab, killer: Killer) -> None:
             row = lab.row("t1")
             if row["state"] == "done":
                 return
-            if row["wait_for"] == "signal decision":
-                lab.call("signal", task="t1", name="decision", payload="yes")
+            if row["wait_for"] == "signal word":
+                lab.call("signal", task="t1", name="word", payload="yes")
             elif row["wake_at"] is not None:
                 lab.clock.advance(row["wake_at"] - lab.clock.now())
             else:
@@ -190,7 +190,7 @@ class Play:
             case "retry":
                 self.try_to("retry", task=about[0], phase="queued", good="landed")
             case "decide":
-                self.try_to("signal", task=about[0], name="decision", payload="yes")
+                self.try_to("signal", task=about[0], name="word", payload="yes")
             case "pause_all" | "resume_all":
                 lab.call(what, lane=about[0])
             case "advance":
@@ -264,8 +264,8 @@ class Play:
             self.try_to("retry", task=row["id"], phase="queued", good="landed")
         elif row["wait_for"] in ("pause", "hold"):
             self.try_to("resume", task=row["id"])
-        elif row["wait_for"] == "signal decision":
-            self.try_to("signal", task=row["id"], name="decision", payload="yes")
+        elif row["wait_for"] == "signal word":
+            self.try_to("signal", task=row["id"], name="word", payload="yes")
 
     def judge_ended(self) -> None:
         for row in self.lab.tasks():

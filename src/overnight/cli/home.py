@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from overnight.config import Settings
+    from overnight.durable.desk import Verbs
+    from overnight.durable.journal import Journal
     from overnight.guard.redact import Redactor
     from overnight.report.views import DaemonView
 
@@ -43,9 +45,25 @@ def ask(verb: str, **arguments: Any) -> Any:
 
     home = state_folder()
     try:
-        return Client(home).call(verb, **arguments)
+        return Client(home, more=_people).call(verb, **arguments)
     except TimeoutError as error:
         raise DaemonUnreachable(path=home / NAME) from error
+
+
+def _people(journal: Journal) -> Verbs:
+    from overnight.people.verbs import verbs
+
+    return verbs(journal, settings().people)
+
+
+def user() -> str:
+    """The name of the user of this machine who types."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def daemon() -> DaemonView | None:

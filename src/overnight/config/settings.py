@@ -17,6 +17,7 @@ from overnight.config.document import read
 from overnight.config.guard import GuardSettings, guard_rules
 from overnight.config.hosts import hosts
 from overnight.config.judges import judge_rules
+from overnight.config.people import people_rules
 from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
 from overnight.errors import BadUnit, SettingsInvalid
@@ -28,6 +29,7 @@ from overnight.judges.settings import JudgeSettings
 from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
+from overnight.people.operators import Person
 from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
 
@@ -139,6 +141,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cassette: CassetteSettings = CassetteSettings()
     #: Models that judge results, by a name of your choice.
     judges: dict[str, JudgeSettings] = {}
+    #: Who may decide besides you at this machine, by name.
+    people: dict[str, Person] = {}
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -215,4 +219,5 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from guard_rules(settings.guard, ("guard",))
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from judge_rules(settings.judges)
+    yield from people_rules(settings.people)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

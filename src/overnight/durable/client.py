@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from overnight.durable.desk import Desk
+from overnight.durable.desk import Desk, Verbs
 from overnight.durable.journal import Journal
 from overnight.durable.wire import MAX_LINE, NAME, error_from_json, short_path
 from overnight.errors import AlreadyRunning, BadInput, DaemonUnreachable, StateNotWritable
@@ -28,8 +29,9 @@ class LockTaken(Exception):
 class Client:
     """Verbs of the desk, from another process. `actor` goes into the record."""
 
-    def __init__(self, home: Path, actor: str = "cli") -> None:
-        self.home, self._actor = home, actor
+    def __init__(self, home: Path, actor: str = "cli", more: Callable[[Journal], Verbs] | None = None) -> None:
+        """more: verbs besides the desk's own, for where no daemon runs."""
+        self.home, self._actor, self._more = home, actor, more
 
     def call(self, verb: str, **arguments: Any) -> Any:
         """Raises whatever the verb raises; DaemonUnreachable when a daemon holds the lock but does not answer.
@@ -69,7 +71,7 @@ class Client:
         except AlreadyRunning as error:
             raise LockTaken from error
         try:
-            return Desk(journal).call(verb, arguments)
+            return Desk(journal, more=self._more(journal) if self._more else None).call(verb, arguments)
         finally:
             journal.close()
 

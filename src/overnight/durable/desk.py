@@ -7,21 +7,31 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from overnight.durable import pauses
 from overnight.durable.engine import follow_pauses, make_ready
 from overnight.durable.flow import RELEASE
 from overnight.durable.journal import Journal
-from overnight.errors import BadInput, BadState, StateNotWritable, UnknownTask
+from overnight.errors import BadInput, BadState, NotDecided, StateNotWritable, UnknownTask
+from overnight.missions.approval import DECISION, WORDS, Reason
 
 #: From the mildest on: a later one is never weakened by an earlier one.
 WANTS = ("pause", "stop", "cancel")
+#: Records that only the verbs which they belong to may set or remove.
+SEALED = ("ticket", "journal")
+#: Verbs of rooms above, by name: each takes `actor` and its own keywords.
+Verbs = Mapping[str, Callable[..., Any]]
 
 
 def _holds(wait_for: str | None) -> bool:
     return wait_for == "hold" or (wait_for or "").startswith(f"signal {RELEASE}")
+
+
+def _open(kind: str) -> None:
+    if kind in SEALED:
+        raise BadInput(problem=f"Records of kind {kind!r} are not set by hand.")
 
 
 def _nobody() -> None:
@@ -31,12 +41,13 @@ def _nobody() -> None:
 class Desk:
     """Verbs. Arguments and results are plain JSON values. `actor` is who asks, for the record."""
 
-    def __init__(self, journal: Journal, wake: Callable[[], None] = _nobody) -> None:
-        self.journal, self._wake = journal, wake
+    def __init__(self, journal: Journal, wake: Callable[[], None] = _nobody, more: Verbs | None = None) -> None:
+        """more: verbs besides its own."""
+        self.journal, self._wake, self._more = journal, wake, more or {}
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Any:
         """Do one verb. Raises OvernightError; StateNotWritable says that nothing was changed."""
-        method = getattr(self, f"do_{verb}", None)
+        method = self._more.get(verb) or getattr(self, f"do_{verb}", None)
         if method is None:
             raise BadInput(
                 problem=f"The daemon knows no verb {verb!r}: it is older than this command. Restart it: `overnight down && overnight up`."
@@ -78,9 +89,14 @@ class Desk:
         return bool(new)
 
     def do_signal(self, *, actor: str, task: str, name: str, payload: Any = None) -> None:
-        """Give a task what it waits for. One that does not wait yet finds it when it does."""
+        """Give a task what it waits for. One that does not wait yet finds it when it does. No decision comes this way."""
+        row = self._row(task)
+        if name == DECISION:
+            words = WORDS[Reason.NO_TICKET]
+            why = f"{Reason.NO_TICKET}: {words}"
+            self.journal.tell("approval.refused", task=task, actor=actor, why=why, reason=Reason.NO_TICKET)
+            raise NotDecided(words=words, next=f"`overnight approve {task}` or `overnight reject {task}` makes one.")
         with self.journal.tx("signal"):
-            row = self._row(task)
             if row["state"] == "done":
                 raise BadState(task=task, state=row["phase"], verb="answer", next="It has ended already.")
             sql = "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, ?, ?)"
@@ -178,12 +194,14 @@ class Desk:
 
     def do_put(self, *, actor: str, kind: str, key: str, value: Any) -> None:
         """Set a record."""
+        _open(kind)
         with self.journal.tx("put"):
             self.journal.put(kind, key, json.dumps(value))
             self.journal.tell(f"{kind}.put", actor=actor, why=key, value=value)
 
     def do_drop(self, *, actor: str, kind: str, key: str) -> bool:
         """Remove a record; False when there was none."""
+        _open(kind)
         with self.journal.tx("drop"):
             was = self.journal.drop(kind, key)
             if was:

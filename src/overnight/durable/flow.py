@@ -305,27 +305,46 @@ class Story:
     # -- waiting --------------------------------------------------------------------------------------------
 
     async def signal(
-        self, name: str, kind: type[T], *, hold: Hold | None = None, key: str = "", timeout: float | None = None
+        self,
+        name: str,
+        kind: type[T],
+        *,
+        hold: Hold | None = None,
+        key: str = "",
+        timeout: float | None = None,
+        refuse: Callable[[T], str] | None = None,
     ) -> T | None:
         """The next signal of that name, or None past the time-out (seconds). Parks until then.
 
-        key names the wait where one signal is waited for more than once.
+        key names the wait where one signal is waited for more than once. refuse: why a signal is none, asked once,
+        before it is taken; empty takes it.
         """
         step = f"signal {key or name}"
         self._claim(step, kind)
         if step not in self._done:
             with self._journaling():
                 self._boundary()
-                self._await_signal(step, name, kind, hold, timeout)
+                self._await_signal(step, name, kind, hold, timeout, refuse)
         return None if self._done[step] == "null" else decode(self._done[step], kind)
 
-    def _await_signal(self, step: str, name: str, kind: Any, hold: Hold | None, timeout: float | None) -> None:
+    def _await_signal(
+        self,
+        step: str,
+        name: str,
+        kind: Any,
+        hold: Hold | None,
+        timeout: float | None,
+        refuse: Callable[[Any], str] | None,
+    ) -> None:
         """Record the answer, or park."""
         while (row := self._inbox(name)) is not None:
             try:
-                decode(row["payload"], kind)
+                value = decode(row["payload"], kind)
             except MsgspecError as error:
                 self._refuse(row["id"], step, error)
+                continue
+            if refuse is not None and (why := refuse(value)):
+                self._refuse(row["id"], step, why)
             else:
                 self._answer(step, row["payload"], "signal.taken", row["id"])
                 return
@@ -339,7 +358,7 @@ class Story:
         sql = "SELECT id, payload FROM signal WHERE task = ? AND name = ? AND step IS NULL ORDER BY id LIMIT 1"
         return self._journal.db.execute(sql, (self.id, name)).fetchone()
 
-    def _refuse(self, signal: int, step: str, error: MsgspecError) -> None:
+    def _refuse(self, signal: int, step: str, error: MsgspecError | str) -> None:
         """An answer of the wrong shape is none; kept, it would fail the task at every replay."""
         with self._journal.tx("refuse"):
             self._journal.db.execute("UPDATE signal SET step = 'refused' WHERE id = ?", (signal,))

@@ -7,11 +7,12 @@ from itertools import count
 from msgspec import Struct
 
 from overnight.durable.flow import Story
+from overnight.flows.deciding import ask_about, decided
 from overnight.judge.autonomy import AskPerson, Blocked, Disagree, Land, Repair, course
 from overnight.judge.risk import with_doubts
 from overnight.judge.verdict import Failed, Opinion, Passed, Tally, tally
 from overnight.missions.hold import Hold, HoldReason
-from overnight.missions.judging import BLOCKED, Decision
+from overnight.missions.judging import BLOCKED
 from overnight.missions.policy import LandingMode
 from overnight.missions.run import Attempt, CheckResult
 from overnight.missions.task import Phase, Task
@@ -97,8 +98,8 @@ def _hold(task: Task, commit: str, reason: HoldReason, why: str, how: str = "") 
 async def _asked(t: Story, n: int, commit: str, hold: Hold, *, anyway: bool = False) -> Approved | Rejected:
     """Wait for a person's word on exactly this commit: one about another is none. anyway: a plain yes is not enough."""
     for k in count(1):
-        decision = await t.signal("decision", Decision, key=f"decision {n}.{k}", hold=hold)
-        assert decision is not None, "a wait without a time-out ends by its signal"
+        decision = await decided(t, f"decision {n}.{k}", hold, ask_about(t, f"{n}.{k}", commit, anyway=anyway))
+        # A ticket is about nothing else; older journals hold words that are.
         if decision.commit != commit or (decision.approved and anyway and not decision.anyway):
             continue
         return Approved(decision.by) if decision.approved else Rejected(decision.why or "a person said no")

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.missions.approval import Ask
+
 
 class HoldReason(StrEnum):
     """Why a task waits. Each value is a word of the design and stays stable."""
@@ -51,6 +53,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     then: str = ""
     #: What else it is about, for whoever knows that it has passed: the account whose limit was reached.
     about: str = ""
+    #: What a person is asked, where one is.
+    ask: Ask | None = None
 
 
 class Held(Exception):

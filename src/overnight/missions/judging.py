@@ -118,3 +118,6 @@ class Decision(Struct, frozen=True, kw_only=True):
     anyway: bool = False
     #: Why not, or what to mind; may be empty.
     why: str = ""
+    #: The ticket that it was said with, and what was asked. Empty in journals from before there were tickets.
+    ticket: str = ""
+    ask: str = ""

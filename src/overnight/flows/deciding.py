@@ -1,0 +1,32 @@
+"""Waiting for a person's decision about exactly what is asked: by a ticket that was redeemed, and by nothing else."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from overnight.durable.flow import Story
+from overnight.missions.approval import DECISION, Action, Ask, AskKind
+from overnight.missions.hold import Hold
+from overnight.missions.judging import Decision
+
+
+def ask_about(t: Story, key: str, commit: str, *, anyway: bool = False, title: str = "", why: str = "") -> Ask:
+    """What is asked about a commit. key: unique in this life of the task. anyway: a plain yes is not enough."""
+    land = Action.LAND_ANYWAY if anyway else Action.LAND
+    return Ask(
+        id=f"{t.id}.{t.life}.{key}", task=t.id, repo=t.lane, kind=AskKind.APPROVAL, commit=commit,
+        actions=(land, Action.REJECT), title=title, why=why,
+    )  # fmt: skip
+
+
+async def decided(t: Story, key: str, hold: Hold, ask: Ask) -> Decision:
+    """Park with this hold until a person decides about exactly this. key names the wait."""
+
+    def refuse(decision: Decision) -> str:
+        if not decision.ticket:
+            return "a decision without a ticket is none"
+        return "" if (decision.ask, decision.commit) == (ask.id, ask.commit) else "it is about something else"
+
+    decision = await t.signal(DECISION, Decision, key=key, hold=replace(hold, ask=ask), refuse=refuse)
+    assert decision is not None, "a wait without a time-out ends by its signal"
+    return decision

@@ -1,0 +1,1 @@
+"""People: what they are asked, and their decisions, which can't be forged, repeated or mistaken."""
