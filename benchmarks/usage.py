@@ -120,8 +120,7 @@ def ccusage(folder: Path | None, home: Path) -> list[str] | None:
         folder.mkdir()
         done = subprocess.run(
             [str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), kind],
-            env={"HOME": str(folder), "PATH": os.environ["PATH"]} | {k: v for k, v in os.environ.items() if k.startswith("npm_config")},
-            capture_output=True, check=False,
+            capture_output=True, check=False,  # with npm's own settings: where its registry is
         )  # fmt: skip
         if done.returncode != 0:
             return None

@@ -142,6 +142,9 @@ def test_a_limit_that_was_hit(tmp_path: Path) -> None:
     quota |= {"resetsAt": 1793491200}
     desktop.write(hit | {"timestamp": "2026-11-01T01:00:00Z", "quotaLimits": quota})
     assert desktop.json("usage")["windows"][0]["status"] == ""
+    quota |= {"resetsAt": 4102444801}
+    desktop.write(hit | {"timestamp": "2026-11-01T02:00:00Z", "quotaLimits": quota, "requestId": 7, "forkedFrom": []})
+    assert desktop.json("usage")["windows"][0]["resets"] == 4102444801.0, "a field of another type beside it hid it"
 
 
 @pytest.mark.parametrize("columns", [40, 71, 72, 109, 110, 200])

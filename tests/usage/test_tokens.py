@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from overnight.usage.tokens import (
     Aside,
     Used,
     of_anthropic,
+    of_anthropic_text,
     of_chat,
     of_cli,
     of_codex,
@@ -159,3 +161,49 @@ def test_sums(one: Tokens, other: Tokens) -> None:
     assert one.most(other) == other.most(one)
     assert one.most(other).total >= max(one.total, other.total)
     assert bool(one) == (one != Tokens())
+
+
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 9),
+    st.just(10**30),
+    st.just(1.0),
+    st.text(max_size=2),
+    st.just([]),
+    st.just({}),
+)
+numbers = st.one_of(counts, counts, counts, odd)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"input_tokens": numbers, "output_tokens": numbers},
+        optional={
+            "cache_read_input_tokens": numbers,
+            "cache_creation_input_tokens": numbers,
+            "cache_creation": st.one_of(odd, st.fixed_dictionaries({"ephemeral_1h_input_tokens": numbers})),
+            "output_tokens_details": st.one_of(odd, st.fixed_dictionaries({"thinking_tokens": numbers})),
+            "server_tool_use": st.one_of(odd, st.fixed_dictionaries({"web_search_requests": numbers})),
+            "service_tier": st.one_of(odd, st.just("batch")),
+            "speed": st.one_of(odd, st.just("fast")),
+            "inference_geo": st.one_of(odd, st.just("us")),
+            "iterations": st.one_of(
+                odd,
+                st.lists(
+                    st.fixed_dictionaries(
+                        {
+                            "type": st.sampled_from(["message", "advisor_message"]),
+                            "input_tokens": counts,
+                            "output_tokens": counts,
+                        }
+                    ),
+                    max_size=2,
+                ),
+            ),
+        },
+    )
+)
+def test_the_quick_way_says_the_same(usage: dict[str, Any]) -> None:
+    """What is read straight from JSON is what is read of the values, whatever they are."""
+    assert of_anthropic_text(msgspec.json.encode(usage)) == of_anthropic(usage)

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from overnight.missions.tokens import Tokens
 from overnight.usage.costs import Costs, packed, unpacked
 from overnight.usage.entries import Billing, Entry, Owner, figures, merged
@@ -13,11 +15,15 @@ from overnight.usage.places import Root
 from overnight.usage.records import Answered, Seen
 
 QUARTER_MS = 900_000
-_ANSWER = """
+_THESE = """
 SELECT a.key, a.rank, a.owned, a.session, a.at, a.billing, a.input, a.output, a.thinking, a.read, a.written, a.hour,
        a.searches, a.steps, a.known, a.cost
-FROM answer AS a WHERE a.key = ?
+FROM answer AS a WHERE a.key IN (SELECT value FROM json_each(?))
 """
+_OF_LOGS = _THESE.replace("a.key IN (SELECT value FROM json_each(?))", "NOT a.bill")
+#: Answers that are looked up at once.
+_AT_ONCE = 1000
+
 _CELL = """
 INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
   answers = answers + excluded.answers, input = input + excluded.input, output = output + excluded.output,
@@ -58,6 +64,10 @@ class Book:
         self._billings: dict[Billing, int] = {}
         self._billed: dict[int, Billing] = {}
 
+    def __len__(self) -> int:
+        """Answers that wait to be written."""
+        return len(self._new)
+
     def take(self, root: Root, seen: Seen) -> None:
         """What a reader saw in a log of this root."""
         agent, new = root.agent, self._new
@@ -78,7 +88,12 @@ class Book:
     def write(self) -> None:
         """Put it all into the index."""
         cells = dict[tuple[int, int, int], list[int]]()
-        rows = [row for key, (agent, entry) in self._new.items() if (row := self._row(key, agent, entry, cells))]
+        # In the order of their keys, so that the index's pages are gone through once.
+        keys, rows = sorted(self._new), list[tuple[object, ...]]()
+        for n in range(0, len(keys), _AT_ONCE):
+            some = keys[n : n + _AT_ONCE]
+            found = {row[0]: row for row in self._db.execute(_THESE, (msgspec.json.encode(some).decode(),)).fetchall()}
+            rows += [row for key in some if (row := self._row(key, *self._new[key], found.get(key), cells))]
         self._db.executemany(
             "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows
         )
@@ -92,7 +107,7 @@ class Book:
     def reprice(self) -> None:
         """Work out every cost anew."""
         costs = list[tuple[int | None, int]]()
-        for row in self._db.execute(_ANSWER.replace("WHERE a.key = ?", "WHERE NOT a.bill")):
+        for row in self._db.execute(_OF_LOGS):
             had = self._stored(row)
             found = self._price(had.entry)
             if found != had.cost:
@@ -104,10 +119,9 @@ class Book:
     # -- answers ----------------------------------------------------------------------------------------------
 
     def _row(
-        self, key: int, agent: str, new: Entry, cells: dict[tuple[int, int, int], list[int]]
+        self, key: int, agent: str, new: Entry, found: Any, cells: dict[tuple[int, int, int], list[int]]
     ) -> tuple[object, ...] | None:
-        """The answer's row, if it is another one now; what changes in the sums goes to `cells`."""
-        found = self._db.execute(_ANSWER, (key,)).fetchone()
+        """The answer's row, if it is another one now; what changes in the sums goes to `cells`. found: the row so far."""
         entry = new
         if found is not None:
             had = self._stored(found)

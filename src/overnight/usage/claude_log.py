@@ -6,6 +6,7 @@ older versions were written before its end. All of them have its id.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, cast
@@ -16,7 +17,7 @@ from msgspec import Struct
 from overnight.usage.entries import FOUND, NAMED, NEVER, Billing, Owner, entries_of, milliseconds, unsaid
 from overnight.usage.lines import marked
 from overnight.usage.records import Answered, Reading, Seen
-from overnight.usage.tokens import of_anthropic
+from overnight.usage.tokens import of_anthropic_text
 
 VENDOR = "anthropic"
 #: The model of rows that the CLI itself made: its errors.
@@ -70,8 +71,9 @@ def read(block: bytes, reading: Reading) -> Seen:
             continue
         if not _repeats(row, last):
             last = row
-            if isinstance(usage := _value(row.message.usage), dict):
-                _take(row, row.message, cast("dict[str, Any]", usage), reading, seen)
+            if bytes(row.message.usage).startswith(b"{"):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # broken inside
+                    _take(row, row.message, reading, seen)
     return seen
 
 
@@ -89,25 +91,18 @@ def _repeats(row: _Row, last: _Row) -> bool:
     )
 
 
-def _value(raw: msgspec.Raw) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _take(row: _Row, message: _Message, usage: dict[str, Any], reading: Reading, seen: Seen) -> None:
+def _take(row: _Row, message: _Message, reading: Reading, seen: Seen) -> None:
     at = milliseconds(row.timestamp)
     if row.quotaLimits is not None:
         _limit(row.quotaLimits, at, seen)
-    used = of_anthropic(usage)
+    used = of_anthropic_text(bytes(message.usage))
     if message.model == SYNTHETIC and (used is None or not (used.tokens or used.asides)):
         return
     owner = _owner(row, at, reading.stem)
     seen.sessions.add(row.sessionId or reading.stem)
     if row.cwd:
         seen.place(owner.session, at, row.cwd)
-    name = f"claude {_name(row, message, usage)}"
+    name = f"claude {_name(row, message)}"
     if used is None:
         seen.answers.append(unsaid(name, owner, Billing(VENDOR, message.model or "", "", "", "")))
         return
@@ -122,12 +117,13 @@ def _owner(row: _Row, at: int, stem: str) -> Owner:
     return Owner(FOUND, at, row.sessionId or stem)
 
 
-def _name(row: _Row, message: _Message, usage: dict[str, Any]) -> str:
+def _name(row: _Row, message: _Message) -> str:
     """What all rows of a response have in common: its id. Without one, what comes nearest to that."""
     if message.id:
         return message.id
     if row.requestId or row.uuid:
         return f"row {row.requestId or row.uuid}"
+    usage = msgspec.json.decode(message.usage)
     said = msgspec.json.encode([row.timestamp, message.model, usage], order="deterministic")
     return f"row {blake2b(said, digest_size=16).hexdigest()}"
 
@@ -177,6 +173,11 @@ def _loose(value: Any) -> _Row | None:
     given: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType] (JSON)
     message = given.get("message")
     kept: dict[str, Any] = {name: given[name] for name in _TEXTS if isinstance(given.get(name), str)}
+    if isinstance(given.get("quotaLimits"), dict):
+        kept["quotaLimits"] = given["quotaLimits"]
+    if isinstance(forked := given.get("forkedFrom"), dict):
+        parent: Any = cast("dict[str, Any]", forked).get("sessionId")
+        kept["forkedFrom"] = _Fork(sessionId=parent if isinstance(parent, str) else None)
     if isinstance(message, dict):
         inner: dict[str, Any] = message  # pyright: ignore[reportUnknownVariableType] (JSON)
         usage = inner.get("usage")

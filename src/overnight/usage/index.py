@@ -33,8 +33,8 @@ NAME = "usage.db"
 SCHEMA = 1
 #: Seconds to wait for another process that writes.
 PATIENCE_S = 60.0
-#: Bytes of logs that one transaction takes in.
-BATCH = 32 << 20
+#: Bytes of logs that one transaction takes in, and answers: every one of them rewrites much of the index.
+BATCH, MOST_ANSWERS = 256 << 20, 20_000
 Reader = Callable[[bytes, Reading], Seen]
 READERS: dict[str, Reader] = {"claude": claude_log.read, "codex": codex_log.read, "gemini": gemini_log.read}
 #: How the names of logs begin; all of them end in `.jsonl`.
@@ -155,7 +155,7 @@ class Index:
         while waiting:
             with self.step():
                 book, left = Book(self.db, Costs(self.db, self._own)), BATCH
-                while waiting and left > 0:
+                while waiting and left > 0 and len(book) < MOST_ANSWERS:
                     file = waiting[0]
                     try:
                         took, whole = self._read(file, book, left)
@@ -185,7 +185,7 @@ class Index:
             for block, behind in pieces(raw, offset):
                 book.take(file.root, READERS[file.root.agent](block, reading))
                 offset = behind
-                if offset - begun >= most and offset < now.size:
+                if (offset - begun >= most or len(book) >= MOST_ANSWERS) and offset < now.size:
                     whole = False
                     break
             # Until all of it was read, it counts as shorter than it is: whoever comes next goes on.
