@@ -22,7 +22,7 @@ demo: $(STAMP)
 	.venv/bin/overnight demo
 
 test: setup
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist worksteal
 
 check: setup
 	.venv/bin/ruff check
