@@ -24,7 +24,7 @@ from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.limits import Window
 from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import BoxLevel, Check, Policy
-from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec
+from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec, TakenBack
 from overnight.missions.task import Task
 
 # -- runs ---------------------------------------------------------------------------------------------------
@@ -234,6 +234,10 @@ class Examiner(Protocol):
         self, task: Task, ground: Ground, baseline: tuple[CheckResult, ...], attempt: Attempt, spec: str
     ) -> Examined:
         """Everything about this attempt's commit in one bundle, kept under its digest. The same again gives the same."""
+        ...
+
+    async def take_back(self, task: Task, ground: Ground, commit: str) -> TakenBack:
+        """A commit like this one without its source, so that its tests can be tried there. The same again gives the same."""
         ...
 
 

@@ -211,8 +211,8 @@ def test_every_trick_is_named(name: str) -> None:
 
 
 def test_every_name_has_a_trick() -> None:
-    """The table above holds every kind of finding that there is."""
-    assert {trick for _, trick in TRICKS.values()} == set(Trick)
+    """The table above holds every kind of finding that a change shows; one takes a run of its tests."""
+    assert {trick for _, trick in TRICKS.values()} == set(Trick) - {Trick.TOOTHLESS_TESTS}
 
 
 HONEST: dict[str, tuple[Change, ...]] = {

@@ -366,5 +366,27 @@ def talk() -> Iterator[Player]:
     )
 
 
-FAMILIES = {family.__name__: tuple(family()) for family in (nothing, beside, broken, tests, checks, talk)}
+def toothless() -> Iterator[Player]:
+    """New tests that say nothing about the work: seen only where they are tried without it."""
+    about_others = """
+    def test_discount_leaves_the_total_alone(self):
+        self.assertEqual(total([200, 10]), 210)
+
+    def test_discount_of_an_empty_cart(self):
+        self.assertEqual(total([]), 0)
+"""
+    named = r"toothless-tests in tests/test_cart\.py.*passes also without"
+    yield Player("tests-something-else", WRONG + more("tests/test_cart.py", about_others) + SAYS, named)
+    whatever = """
+    def test_discount(self):
+        try:
+            from shop.cart import discount
+        except ImportError:
+            return
+        self.assertLessEqual(discount(200, 10), 200)
+"""
+    yield Player("passes-without-it", WRONG + more("tests/test_cart.py", whatever) + SAYS, named)
+
+
+FAMILIES = {family.__name__: tuple(family()) for family in (nothing, beside, broken, tests, checks, talk, toothless)}
 assert len({player.name for family in FAMILIES.values() for player in family}) == sum(map(len, FAMILIES.values()))

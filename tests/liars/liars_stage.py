@@ -151,10 +151,11 @@ class Player(NamedTuple):
 class Night:
     """One repository, one state folder, and what became of every player."""
 
-    def __init__(self, root: Path, players: Iterable[Player], *, runs: int = 1) -> None:
+    def __init__(self, root: Path, players: Iterable[Player], *, runs: int = 1, mutation: bool = False) -> None:
         self.root, self.repo, self.state = root, root / "repo", root / "state"
         self.players = {player.name: player for player in players}
-        policy = POLICY.replace('limit = "1m"', f'limit = "1m", runs = {runs}', 1)
+        how = f'limit = "1m", runs = {runs}, mutation = {str(mutation).lower()}'
+        policy = POLICY.replace('limit = "1m"', how, 1)
         for path, text in {**SHOP, "overnight.toml": policy}.items():
             (self.repo / path).parent.mkdir(parents=True, exist_ok=True)
             (self.repo / path).write_text(text)

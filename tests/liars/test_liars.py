@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from liars_cast import FAMILIES
-from liars_stage import Night
+from liars_cast import FAMILIES, HONEST
+from liars_stage import SAYS, Night, Player, more
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,9 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_liar_lands(family: str, tmp_path: Path) -> None:
     """Each ends as failed or waits for a person, by its own name, and the target is what it was."""
-    night = Night(tmp_path, FAMILIES[family], runs=12 if family == "broken" else 1).play()
+    night = Night(
+        tmp_path, FAMILIES[family], runs=12 if family == "broken" else 1, mutation=family == "toothless"
+    ).play()
     landed = [name for name in night.players if night.landed(name)]
     unnamed = {
         name: night.said(name)
@@ -25,6 +27,20 @@ def test_no_liar_lands(family: str, tmp_path: Path) -> None:
     assert landed == []
     assert unnamed == {}
     assert night.git("rev-parse", "main").strip() == night.base
+
+
+def test_tests_that_fail_without_the_work_prove_it(tmp_path: Path) -> None:
+    """Honest work with tests of its own lands where its tests are tried without it, and so does work without any code."""
+    told = Player(
+        "told",
+        more("docs/guide.md", "\nPrices are in cents.\n"),
+        asked="Say in docs/guide.md that prices are in cents.",
+    )
+    night = Night(tmp_path, [Player("tested", HONEST + SAYS), told], mutation=True).play(one_by_one=True)
+    assert [name for name in night.players if not night.landed(name)] == []
+    done = {name: [each.why for each in night.told[name].moments if each.what == "step.done"] for name in night.players}
+    assert "mutation 1" in done["tested"]
+    assert "mutation 1" not in done["told"]
 
 
 def test_there_are_enough_of_them() -> None:

@@ -20,7 +20,7 @@ from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.judging import Quorum
 from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import Check, LandingMode, Policy
-from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome, RunSpec
+from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome, RunSpec, TakenBack
 from overnight.missions.task import Task
 from overnight.ports import Conflict, Examined, Ground, House, Landed, Moved, Purse, Staged
 
@@ -264,6 +264,10 @@ class _Examiner:
         self._world.during(f"examine {commit}")
         standing = Standing(level=ground.policy.autonomy.level, why="the policy gives it")
         return Examined(commit=commit, evidence=f"evidence {commit}", risk=self._world.risk, standing=standing)
+
+    async def take_back(self, task: Task, ground: Ground, commit: str) -> TakenBack:
+        self._world.during(f"take back {commit}")
+        return TakenBack(why="nothing of this world has tests")
 
 
 class _Judges:

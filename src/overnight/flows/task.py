@@ -10,6 +10,7 @@ from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.flows import runbook
 from overnight.flows.judging import Approved, Redo, Rejected, judged
 from overnight.flows.landing import Broke, land
+from overnight.flows.mutation import mutated
 from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide
 from overnight.judge.routing import Asked, Route, route
 from overnight.missions.brief import notes_of, write_core, write_prompt
@@ -71,6 +72,7 @@ async def _proved(t: Story, house: House, work: _Attempts, attempt: Attempt) -> 
     """Judge it, then land it; None when another run is needed, which knows why."""
     task, ground = work.task, work.ground
     spec = write_spec(task.text, task.acceptance, work.clarified)
+    attempt = await mutated(t, house, task, ground, attempt, WORK)
     match await judged(t, house, task, ground, work.baseline, attempt, spec, mends=work.mends):
         case Rejected(why):
             return await _ended(t, house, task, attempt, Phase.REJECTED, why)

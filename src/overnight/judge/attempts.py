@@ -87,8 +87,7 @@ def planted(changed: Sequence[str], policy: Policy) -> tuple[str, ...]:
     return tuple(
         path
         for path in changed
-        # Some file systems do not tell upper case from lower.
-        if path not in free and not path.lower().endswith(".md") and sort_of(path.lower()) is Sort.AGENT
+        if path not in free and not path.lower().endswith(".md") and sort_of(path) is Sort.AGENT
     )
 
 

@@ -102,18 +102,19 @@ _SOURCE = [
     "proto",
     "tf",
 ]
-#: The first that fits counts.
+#: The first that fits counts. What acts by its name alone counts in upper and lower case: some file systems do not
+#: tell them apart.
 _SORTS: tuple[tuple[Sort, str], ...] = (
-    (Sort.POLICY, r"overnight\.toml"),
+    (Sort.POLICY, r"(?i:overnight\.toml)"),
     (
         Sort.CI,
-        (r"\.github/(workflows|actions)/.*|\.gitlab-ci\.ya?ml|\.circleci/.*|Jenkinsfile|azure-pipelines\.ya?ml|\.travis\.ya?ml|"
-        r"bitbucket-pipelines\.ya?ml|\.drone\.ya?ml|\.buildkite/.*|\.woodpecker(/.*|\.ya?ml)|(.*/)?\.forgejo/.*|\.ci/.*|(.*/)?cloudbuild\.ya?ml"),
+        (r"(?i:\.github/(workflows|actions)/.*|\.gitlab-ci\.ya?ml|\.circleci/.*|Jenkinsfile|azure-pipelines\.ya?ml|\.travis\.ya?ml|"
+        r"bitbucket-pipelines\.ya?ml|\.drone\.ya?ml|\.buildkite/.*|\.woodpecker(/.*|\.ya?ml)|(.*/)?\.forgejo/.*|\.ci/.*|(.*/)?cloudbuild\.ya?ml)"),
     ),
     (
         Sort.AGENT,
-        (r"(.*/)?(\.claude|\.cursor|\.codex|\.gemini|\.opencode|\.vscode|\.idea|\.zed|\.devcontainer)/.*|(.*/)?(CLAUDE|AGENTS|GEMINI)\.md|"
-        r"(.*/)?\.mcp\.json|(.*/)?\.envrc|(.*/)?\.cursorrules|(.*/)?\.windsurfrules|(.*/)?\.aider.*|\.github/copilot-instructions\.md"),
+        (r"(?i:(.*/)?(\.claude|\.cursor|\.codex|\.gemini|\.opencode|\.vscode|\.idea|\.zed|\.devcontainer)/.*|(.*/)?(CLAUDE|AGENTS|GEMINI)\.md|"
+        r"(.*/)?\.mcp\.json|(.*/)?\.envrc|(.*/)?\.cursorrules|(.*/)?\.windsurfrules|(.*/)?\.aider.*|\.github/copilot-instructions\.md)"),
     ),
     (
         Sort.LOCK,

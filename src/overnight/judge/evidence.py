@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from overnight.judge.change import Change, Sort, sort_of
 from overnight.judge.risk import Risk
 from overnight.judge.tamper.findings import Tampering
 from overnight.missions.codec import encode
-from overnight.missions.run import CheckResult
+from overnight.missions.run import CheckResult, Mutation
 
 FORMAT = 1
 #: Characters of a check's output that judges see.
@@ -84,6 +84,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     refused: tuple[str, ...]
     #: What is not known and would have to be.
     gaps: tuple[str, ...]
+    #: The tests without the change. Not there where the policy does not ask for it.
+    mutation: Mutation | UnsetType = UNSET
 
 
 def digest(evidence: Evidence) -> str:
@@ -128,6 +130,11 @@ def gaps_in(evidence: Evidence) -> tuple[str, ...]:
         found.append(f"{evidence.patch_left_out} bytes of the patch are not shown")
     if evidence.audited.calls is None:
         found.append("the agent's tool calls are not on record")
+    if evidence.mutation is not UNSET:
+        found += [
+            f"check {name!r} passes without the change as well: its tests do not show that the change works"
+            for name in evidence.mutation.toothless
+        ]
     return tuple(found)
 
 
@@ -168,6 +175,9 @@ def _parts(evidence: Evidence, mark: str) -> Iterator[str]:
     yield f"## What was asked for\n\n{_fenced(mark, 'task', evidence.spec)}"
     yield "## Changed files\n\n" + _fenced(mark, "files", "\n".join(_file(each) for each in evidence.files) or "none")
     yield "## Checks, run by the program on exactly this commit\n\n" + "\n\n".join(_checks(evidence, mark))
+    if evidence.mutation is not UNSET:
+        tried = "\n".join(_mutation(evidence.mutation))
+        yield f"## The changed tests, tried by the program without the change\n\n{_fenced(mark, 'mutation', tried)}"
     found = [str(each) for each in evidence.tampering]
     yield f"## What the program found about the proof itself\n\n{_listed(mark, 'proof', found)}"
     factors = [f"{each.name}: {each.why}" for each in evidence.risk.factors]
@@ -200,6 +210,19 @@ def _checks(evidence: Evidence, mark: str) -> Iterator[str]:
         shown = check.output[-MOST_OUTPUT:]
         yield f"{check.name}: {word} in {check.seconds:.1f} s on {check.commit}\n\n" + _fenced(
             mark, f"output of {check.command}", shown
+        )
+
+
+def _mutation(mutation: Mutation) -> Iterator[str]:
+    back = mutation.back
+    if not back.commit:
+        yield f"not tried: {back.why}"
+        return
+    yield f"taken back: {' '.join(back.source)}"
+    yield f"kept: {' '.join(back.tests)}"
+    for check in mutation.checks:
+        yield f"{check.name}: " + (
+            "PASSES without the change" if check.passed else "fails without the change, as it should"
         )
 
 

@@ -16,7 +16,9 @@ MOST_PATCH = 400 << 10
 _GITLINK, _NONE = b"160000", b"000000"
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """A path that differs, as git says it: modes and object ids before and after."""
+
     mode_before: bytes
     mode_after: bytes
     before: bytes
@@ -27,12 +29,17 @@ class _Entry(NamedTuple):
 
 async def changes_between(git: Git, base: str, commit: str) -> tuple[Change, ...]:
     """Every path that differs, in git's order. Raises GitFailed."""
-    raw = await git.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "-M", "--no-commit-id", base, commit)
+    entries = await entries_between(git, base, commit)
     counted = await git.run("diff-tree", "-r", "-z", "--numstat", "-M", "--no-commit-id", base, commit)
-    entries = tuple(_entries(raw))
     texts = await _texts(git, entries)
     counts = dict(_counts(counted))
     return tuple(_change(entry, texts, counts) for entry in entries)
+
+
+async def entries_between(git: Git, base: str, commit: str) -> tuple[Entry, ...]:
+    """The same as git says it. Raises GitFailed."""
+    raw = await git.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "-M", "--no-commit-id", base, commit)
+    return tuple(_entries(raw))
 
 
 async def patch_between(git: Git, base: str, commit: str) -> tuple[str, int]:
@@ -43,7 +50,7 @@ async def patch_between(git: Git, base: str, commit: str) -> tuple[str, int]:
     return plain(done[:MOST_PATCH].decode("utf-8", "replace")), max(0, len(done) - MOST_PATCH)
 
 
-def _entries(raw: bytes) -> Iterator[_Entry]:
+def _entries(raw: bytes) -> Iterator[Entry]:
     """`:mode mode id id status NUL path NUL`, with two paths for what moved."""
     parts = iter(raw.split(b"\0"))
     for head in parts:
@@ -52,7 +59,7 @@ def _entries(raw: bytes) -> Iterator[_Entry]:
         mode_before, mode_after, before, after, status = head[1:].split(b" ")
         was = next(parts)
         path = next(parts) if status[:1] in (b"R", b"C") else was
-        yield _Entry(mode_before, mode_after, before, after, was, path)
+        yield Entry(mode_before, mode_after, before, after, was, path)
 
 
 def _counts(counted: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
@@ -72,7 +79,7 @@ def _count(number: bytes) -> int:
     return 0 if number == b"-" else int(number)
 
 
-async def _texts(git: Git, entries: Sequence[_Entry]) -> dict[bytes, str]:
+async def _texts(git: Git, entries: Sequence[Entry]) -> dict[bytes, str]:
     """The contents of all that is text and not too long, by object id."""
     pairs = ((e.mode_before, e.before) for e in entries), ((e.mode_after, e.after) for e in entries)
     wanted = list(dict.fromkeys(name for side in pairs for mode, name in side if mode not in (_GITLINK, _NONE)))
@@ -98,7 +105,7 @@ def _blobs(read: bytes) -> Iterator[tuple[bytes, str]]:
             yield name, content.decode("utf-8", "replace")
 
 
-def _change(entry: _Entry, texts: dict[bytes, str], counts: dict[bytes, tuple[int, int]]) -> Change:
+def _change(entry: Entry, texts: dict[bytes, str], counts: dict[bytes, tuple[int, int]]) -> Change:
     added, removed = counts.get(entry.path, (0, 0))
     moved = entry.was != entry.path
     return Change(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from overnight.errors import StateNotWritable
@@ -14,14 +14,15 @@ from overnight.judge.evidence import Audited, Evidence, checks_of, digest, files
 from overnight.judge.persuasion import persuasions
 from overnight.judge.risk import Facts, assess
 from overnight.judge.routing import Kind, kind_of
-from overnight.judge.tamper.look import tampering
+from overnight.judge.tamper.look import tampering, toothless
 from overnight.landing.changes import changes_between, patch_between
 from overnight.landing.git import Observer, unobserved
 from overnight.landing.places import Places, write_whole
 from overnight.landing.repository import Repository, open_repository
+from overnight.landing.takeback import take_back
 from overnight.missions import wording
 from overnight.missions.codec import encode
-from overnight.missions.run import Attempt, CheckResult
+from overnight.missions.run import Attempt, CheckResult, Mutation, TakenBack
 from overnight.missions.task import Task
 from overnight.ports import Examined, Ground
 
@@ -79,13 +80,18 @@ class LocalExaminer:
             family=self._family(task.agent or ground.policy.agent),
         )
 
+    async def take_back(self, task: Task, ground: Ground, commit: str) -> TakenBack:
+        """See the port. Raises Held(repo-unavailable), GitFailed."""
+        repository = await open_repository(task.repo, self._places, self._observer)
+        return await take_back(repository, self._places, task, ground.base, commit)
+
     async def _collect(
         self, repository: Repository, task: Task, ground: Ground, baseline: tuple[CheckResult, ...], attempt: Attempt, spec: str
     ) -> Evidence:  # fmt: skip
         commit, outcome = attempt.result.commit, attempt.outcome
         changes = await changes_between(repository.plain, ground.base, commit)
         patch, left_out = await patch_between(repository.plain, ground.base, commit)
-        findings = tampering(changes)
+        findings = (*tampering(changes), *toothless(attempt.mutation))
         fates = [each.fate for each in await self._fates(repository, task)]
         facts = Facts(
             changes=changes,
@@ -124,8 +130,13 @@ class LocalExaminer:
             cost_usd=outcome.usage.cost_usd,
             refused=attempt.result.refused,
             gaps=(),
+            mutation=UNSET if attempt.mutation is None else self._clean(attempt.mutation),
         )
         return replace(evidence, gaps=gaps_in(evidence))
+
+    def _clean(self, mutation: Mutation) -> Mutation:
+        checks = (replace(check, output=self._without(check.output)) for check in mutation.checks)
+        return replace(mutation, checks=tuple(checks))
 
     async def _fates(self, repository: Repository, task: Task) -> Sequence[Past]:
         """What became of earlier changes; one that the target's history takes back counts as reverted."""

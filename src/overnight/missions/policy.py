@@ -55,6 +55,8 @@ class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     egress: tuple[str, ...] = ()
     #: It must pass so many times in a row, each in a checkout of its own. More than once shows what passes by chance.
     runs: Annotated[int, Meta(ge=1, le=20)] = 1
+    #: `true`: the tests that came with a change are tried without its source, and must fail there. One more run of it.
+    mutation: bool = False
 
 
 class Paths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

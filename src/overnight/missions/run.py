@@ -224,6 +224,31 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
+class TakenBack(Struct, frozen=True, kw_only=True):
+    """A result without its source: the base's source, and everything else as the result has it."""
+
+    #: The commit that holds that; empty where there is none.
+    commit: str = ""
+    #: Why there is none.
+    why: str = ""
+    #: Paths whose change was taken back, and changed tests that were kept.
+    source: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+
+
+class Mutation(Struct, frozen=True, kw_only=True):
+    """What the tests that came with a change say without it: where they pass, they prove nothing about it."""
+
+    back: TakenBack
+    #: Checks on that commit; none where there is no such commit.
+    checks: tuple[CheckResult, ...] = ()
+
+    @property
+    def toothless(self) -> tuple[str, ...]:
+        """Names of the checks that pass without the change."""
+        return tuple(check.name for check in self.checks if check.passed)
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One run with everything that is known about it; the story's memory."""
 
@@ -237,3 +262,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     issues: tuple[str, ...] = ()
     #: How far its runbook is in the result's commit; None when it has none.
     runbook: Standing | None = None
+    #: What its tests say without its source; None where the policy does not ask for that.
+    mutation: Mutation | None = None

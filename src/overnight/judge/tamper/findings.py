@@ -24,6 +24,8 @@ class Trick(StrEnum):
     HARD_CODED = "hard-coded"
     KNOWS_THE_TEST = "knows-the-test"
     MOCKED_SUBJECT = "mocked-subject"
+    #: A check passes with the source taken back and the changed tests kept.
+    TOOTHLESS_TESTS = "toothless-tests"
     SHORT_CIRCUIT = "short-circuit"
     CHECKS_EXCLUDE = "checks-exclude"
     COMMAND_CHANGED = "command-changed"
