@@ -20,12 +20,18 @@ from overnight.judge.budget import Sum
 from overnight.judge.risk import Risk
 from overnight.judge.routing import Routing
 from overnight.judge.verdict import Opinion
+from overnight.missions.forge import Ci as Ci
+from overnight.missions.forge import CiCheck as CiCheck
+from overnight.missions.forge import CiState as CiState
+from overnight.missions.forge import Comment as Comment
+from overnight.missions.forge import Issue as Issue
+from overnight.missions.forge import PullRequest as PullRequest
 from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.limits import Window
 from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import BoxLevel, Check, Policy
 from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec, TakenBack
-from overnight.missions.task import Task
+from overnight.missions.task import Repo, Task
 
 # -- runs ---------------------------------------------------------------------------------------------------
 
@@ -161,6 +167,20 @@ class Lander(Protocol):
         """Leave the result on branch `overnight/TASK`."""
         ...
 
+    async def update(self, task: Task, commit: str, onto: str, run: str) -> Staged | Conflict:
+        """Merge a commit of the target into a result, outside any checkout, for its pull request.
+
+        A result that holds it already is Staged as it is.
+        """
+        ...
+
+    async def behind(self, task: Task, commit: str) -> Staged | Moved:
+        """What `land` needs to bring the local target to a commit that the forge's target holds.
+
+        Moved: the local target has commits of its own, so nothing will.
+        """
+        ...
+
 
 class Purse(Protocol):
     """Gives runs what they may spend, and takes what they spent."""
@@ -286,74 +306,6 @@ class Way(Protocol):
 # -- the forge ----------------------------------------------------------------------------------------------
 
 
-class PullRequest(Struct, frozen=True, kw_only=True):
-    """A pull request as the forge shows it now."""
-
-    number: int
-    #: For people.
-    url: str
-    #: The commit at its head.
-    head: str
-    #: The branch that it would be merged into, and the commit that is at its tip now.
-    base: str
-    base_commit: str
-    draft: bool
-    #: The head holds the base's tip: what was proved of the head is true of the merge.
-    current: bool = False
-    #: open, closed (without a merge) or merged.
-    state: str
-    #: Whether the forge can merge it without conflict; None while the forge does not know.
-    mergeable: bool | None = None
-    #: The commit that the merge made; empty before.
-    merged: str = ""
-
-
-class CiState(StrEnum):
-    """What the forge's checks say of a commit, all together."""
-
-    #: Nothing has reported yet. That is not green.
-    NONE = "none"
-    PENDING = "pending"
-    GREEN = "green"
-    RED = "red"
-
-
-class CiCheck(Struct, frozen=True, kw_only=True):
-    """One check of the forge on one commit."""
-
-    name: str
-    #: none, pending, green or red.
-    state: CiState
-    url: str = ""
-    #: What it says of itself: untrusted, to be quoted and never followed.
-    summary: str = ""
-
-
-class Ci(Struct, frozen=True, kw_only=True):
-    """Everything that ran on exactly one commit."""
-
-    commit: str
-    state: CiState
-    checks: tuple[CiCheck, ...] = ()
-
-
-class Comment(Struct, frozen=True, kw_only=True):
-    """What somebody wrote on a pull request or in a review of it."""
-
-    #: Stable over time; `review:1`, `comment:2`, `line:3`.
-    id: str
-    author: str
-    #: The author may write to the repository, by the forge's own word.
-    trusted: bool
-    #: Untrusted words, whoever wrote them.
-    body: str
-    #: The place it is about; empty when it is about the whole.
-    path: str = ""
-    line: int | None = None
-    #: A review that asks for changes.
-    blocks: bool = False
-
-
 class ForgeRefused(Struct, frozen=True, kw_only=True, tag="forge-refused"):
     """The forge, or our own gate before it, says no, and would say so again."""
 
@@ -434,6 +386,14 @@ class Forge(Protocol):
         """
         ...
 
+    async def issues(self, repo: Repo, label: str) -> tuple[Issue, ...]:
+        """The open issues with a label, oldest first; pull requests are none."""
+        ...
+
+    async def tell(self, repo: Repo, number: int, key: str, text: str) -> None:
+        """Comment on an issue or pull request, once for each key: found by its marker, else written."""
+        ...
+
 
 class House(Struct, frozen=True):
     """The ports that a task's flow talks through, chosen in `wiring`."""
@@ -447,6 +407,8 @@ class House(Struct, frozen=True):
     #: Which models do what on this machine.
     routing: Routing = Routing()
     purse: Purse = NoPurse()
+    #: None: no forge is configured on this machine.
+    forge: Forge | None = None
 
 
 # -- boxes --------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_an_empty_file_is_the_default_policy() -> None:
             '2:18: `limits.budget.day.usd` must be a sum of money in quotes, such as "5 USD", not "40 EUR"',
         ),
         ("[[box]]", "1:3: `box` must be a table, not a list"),
-        ('landing = "squash"', '1:11: `landing` must be one of "branch", "merge", not "squash"'),
+        ('landing = "squash"', '1:11: `landing` must be one of "branch", "merge", "draft-pr", "pr", not "squash"'),
         ("agent = 3", "1:9: `agent` must be text in quotes, not 3"),
         ("agent = true", "1:9: `agent` must be text in quotes, not true"),
         ('agent = "a\\u0000"', '1:9: `agent` must be text without NUL characters, not "a\\u0000"'),

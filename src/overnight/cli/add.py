@@ -247,7 +247,7 @@ def _check(policy: Policy, landing: LandingMode | None, agent: str | None) -> No
 
     if agent is not None and agent not in AGENTS:
         raise UnknownAgent(agent=agent, known=", ".join(AGENTS))
-    if landing is LandingMode.MERGE and not policy.checks:
+    if landing in (LandingMode.MERGE, LandingMode.PR) and not policy.checks:
         raise BadInput(
-            problem="`--landing merge` needs at least one check in overnight.toml: nothing else would prove it."
+            problem=f"`--landing {landing}` needs at least one check in overnight.toml: nothing else would prove it."
         )

@@ -32,7 +32,11 @@ def bound(policy: Policy, settings: Settings) -> Bounded:
     limits = _limits(policy.limits, settings, notes)
     box = _box(policy.box, settings, notes)
     notes += _guard(policy, settings)
-    return Bounded(replace(policy, checks=checks, limits=limits, box=box), tuple(notes))
+    writes = policy.allow_remote_writes and settings.bounds.allow_remote_writes
+    if policy.allow_remote_writes and not writes:
+        notes.append(f"allow_remote_writes is false, not true: {_owner('bounds.allow_remote_writes')}")
+    bounded = replace(policy, checks=checks, limits=limits, box=box, allow_remote_writes=writes)
+    return Bounded(bounded, tuple(notes))
 
 
 def _guard(policy: Policy, settings: Settings) -> Iterator[str]:

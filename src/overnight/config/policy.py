@@ -38,10 +38,10 @@ def _rules(policy: Policy) -> Iterator[Problem]:
     yield from guard_rules(policy.guard, ("guard",), repo=True)
     for name, check in policy.checks.items():
         yield from _check(name, check)
-    if policy.landing is LandingMode.MERGE and not policy.checks:
+    if policy.landing in (LandingMode.MERGE, LandingMode.PR) and not policy.checks:
         yield Problem(
             ("landing",),
-            '`landing = "merge"` needs at least one check, for nothing else would prove the change: '
+            f'`landing = "{policy.landing}"` needs at least one check, for nothing else would prove the change: '
             'add [checks], or set landing = "branch"',
             about=("checks",),
         )

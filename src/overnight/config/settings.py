@@ -101,6 +101,8 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     #: A repo that asks for a weaker box than this gets this.
     box: BoxLevel = BoxLevel.NONE
+    #: Something may be pushed to forges, by repos whose policy says so as well. Nothing is until you say so here.
+    allow_remote_writes: bool = False
     #: A run lasts no longer than this, whatever the repo says; no such limit when absent.
     wall: Duration | None = None
     #: A task has no more attempts than this; no such limit when absent.

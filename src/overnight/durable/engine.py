@@ -289,12 +289,18 @@ class Engine:
                  int(story.deaf), now, story.id),
             )  # fmt: skip
             story.tell_phase()
-            if hold is not None:
+            if hold is not None and not (hold.looks and self._told_so(story.id, hold)):
                 self.journal.tell("task.held", task=story.id, why=f"{hold.reason}: {hold.why}", until=hold.until)
             if park.came():  # while we were parking
                 make_ready(self.journal, story.id, "it came meanwhile")
             elif park.wait_for == "pause":
                 db.execute("UPDATE task SET want = NULL WHERE id = ? AND want != 'cancel'", (story.id,))
+
+    def _told_so(self, task: str, hold: Hold) -> bool:
+        """Whether the last that was put on record of its holds is this one."""
+        sql = "SELECT what, why FROM event WHERE task = ? AND what IN ('task.held', 'task.released') ORDER BY seq DESC LIMIT 1"
+        last = self.journal.db.execute(sql, (task,)).fetchone()
+        return last is not None and tuple(last) == ("task.held", printable(f"{hold.reason}: {hold.why}"))
 
     def _fault(self, story: Story, error: BaseException) -> None:
         faults = self.journal.db.execute("SELECT faults FROM task WHERE id = ?", (story.id,)).fetchone()["faults"]
@@ -333,7 +339,7 @@ def make_ready(journal: Journal, task: str, why: str) -> None:
         "updated = ? WHERE id = ? AND state = 'waiting'"
     )
     journal.db.execute(sql, (journal.clock.now(), task))
-    if held is not None:
+    if held is not None and not json.loads(held).get("looks"):
         journal.tell("task.released", task=task, why=why)
 
 

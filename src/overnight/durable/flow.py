@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Signals that a resume sends to a task that parked in `Story.hold`.
 RELEASE = "release "
+#: `Story.watch` does not look again sooner than this, whatever time it is told.
+SOONEST_LOOK_S = 1.0
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -97,6 +99,33 @@ class Story:
             self._journal.tell("step.done", task=self.id, why=name, seconds=seconds)
         self._begun = None
         return decode(output, kind)
+
+    async def watch(
+        self, name: str, signal: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """A step that looks until there is something to say: while `fn` raises Held, the task is parked, and looks again
+        at the hold's `until` or as soon as another signal of that name is there. A look that says nothing leaves no row."""
+        seen = self._newest(signal)
+        try:
+            return await self.step(name, fn, *args, **kwargs)
+        except Held as held:
+            hold = held.hold
+            soonest = self._journal.clock.now() + SOONEST_LOOK_S
+            until = None if hold.until is None else max(hold.until, soonest)
+            self._park(f"signal {signal}", until=until, hold=hold, came=lambda: self._newest(signal) > seen)
+
+    def came(self, signal: str) -> bool:
+        """Whether such a signal waits to be taken. For use inside of steps: it is not remembered."""
+        return self._inbox(signal) is not None
+
+    def now(self) -> float:
+        """Epoch seconds. For use inside of steps: it is not remembered."""
+        return self._journal.clock.now()
+
+    def _newest(self, name: str) -> int:
+        """The last signal of that name that waits to be taken; 0 when none does."""
+        sql = "SELECT max(id) AS id FROM signal WHERE task = ? AND name = ? AND step IS NULL"
+        return self._journal.db.execute(sql, (self.id, name)).fetchone()["id"] or 0
 
     def _begin(self, intent: str | None) -> None:
         if intent is not None and self._begun is None:

@@ -17,19 +17,27 @@ from overnight.missions.hold import Held
 from overnight.missions.money import Budget
 from overnight.missions.policy import Check
 from overnight.missions.run import CheckResult, Result, RunOutcome, RunSpec
-from overnight.missions.task import Task
+from overnight.missions.task import Repo, Task
 from overnight.ports import (
     Checks,
+    Ci,
+    Comment,
     Conflict,
     Examined,
     Fleet,
+    Forge,
+    ForgeRefused,
     Ground,
     House,
+    Issue,
     Judges,
     Landed,
     Lander,
+    Merged,
     Moved,
+    PullRequest,
     Purse,
+    Pushed,
     Staged,
     Workshop,
 )
@@ -44,6 +52,7 @@ def discreet(house: House, without: Without) -> House:
         house, fleet=_Fleet(house.fleet, without), workshop=_Workshop(house.workshop, without),
         checks=_Checks(house.checks, without), lander=_Lander(house.lander, without),
         judges=_Judges(house.judges, without),
+        forge=None if house.forge is None else _Forge(house.forge, without),
     )  # fmt: skip
 
 
@@ -121,6 +130,14 @@ class _Lander:
         with _careful(self._without):
             return scrubbed(await self._inner.branch(task, commit), self._without)
 
+    async def update(self, task: Task, commit: str, onto: str, run: str) -> Staged | Conflict:
+        with _careful(self._without):
+            return scrubbed(await self._inner.update(task, commit, onto, run), self._without)
+
+    async def behind(self, task: Task, commit: str) -> Staged | Moved:
+        with _careful(self._without):
+            return scrubbed(await self._inner.behind(task, commit), self._without)
+
 
 class _Judges:
     def __init__(self, inner: Judges, without: Without) -> None:
@@ -131,3 +148,64 @@ class _Judges:
     ) -> tuple[Opinion, ...]:
         with _careful(self._without):
             return scrubbed(await self._inner.judge(task, examined, run, purse, budget), self._without)
+
+
+class _Forge:
+    """What leaves is cleaned as well: a pull request is read by everybody."""
+
+    def __init__(self, inner: Forge, without: Without) -> None:
+        self._inner, self._without = inner, without
+
+    async def target(self, task: Task, ground: Ground) -> str:
+        with _careful(self._without):
+            return await self._inner.target(task, ground)
+
+    async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
+        with _careful(self._without):
+            return scrubbed(await self._inner.push(task, ground, commit), self._without)
+
+    async def open(
+        self, task: Task, ground: Ground, pushed: Pushed, title: str, body: str
+    ) -> PullRequest | ForgeRefused:
+        with _careful(self._without):
+            title, body = self._clean(title), self._clean(body)
+            return scrubbed(await self._inner.open(task, ground, pushed, title, body), self._without)
+
+    async def describe(self, task: Task, pull: int, title: str, body: str) -> None:
+        with _careful(self._without):
+            await self._inner.describe(task, pull, self._clean(title), self._clean(body))
+
+    async def look(self, task: Task, pull: int) -> PullRequest | None:
+        with _careful(self._without):
+            return scrubbed(await self._inner.look(task, pull), self._without)
+
+    async def ci(self, task: Task, commit: str) -> Ci:
+        with _careful(self._without):
+            return scrubbed(await self._inner.ci(task, commit), self._without)
+
+    async def comments(self, task: Task, pull: int) -> tuple[Comment, ...]:
+        with _careful(self._without):
+            return scrubbed(await self._inner.comments(task, pull), self._without)
+
+    async def ready(self, task: Task, pull: int) -> ForgeRefused | None:
+        with _careful(self._without):
+            return scrubbed(await self._inner.ready(task, pull), self._without)
+
+    async def merge(self, task: Task, pull: int, head: str) -> Merged | ForgeRefused:
+        with _careful(self._without):
+            return scrubbed(await self._inner.merge(task, pull, head), self._without)
+
+    async def revert(self, task: Task, ground: Ground, merged: str, why: str) -> PullRequest | ForgeRefused:
+        with _careful(self._without):
+            return scrubbed(await self._inner.revert(task, ground, merged, self._clean(why)), self._without)
+
+    async def issues(self, repo: Repo, label: str) -> tuple[Issue, ...]:
+        with _careful(self._without):
+            return scrubbed(await self._inner.issues(repo, label), self._without)
+
+    async def tell(self, repo: Repo, number: int, key: str, text: str) -> None:
+        with _careful(self._without):
+            await self._inner.tell(repo, number, key, self._clean(text))
+
+    def _clean(self, text: str) -> str:
+        return scrubbed(text, self._without)

@@ -245,6 +245,12 @@ class _Lander:
         world.during(f"landed {task.id}")
         return Landed(commit=staged.commit, branch=ground.policy.target)
 
+    async def update(self, task: Task, commit: str, onto: str, run: str) -> Staged | Conflict:
+        raise NotImplementedError("a world without a forge")
+
+    async def behind(self, task: Task, commit: str) -> Staged | Moved:
+        raise NotImplementedError("a world without a forge")
+
     async def branch(self, task: Task, commit: str) -> Landed:
         world = self._world
         if not world.landed[task.id]:

@@ -13,7 +13,25 @@ from overnight.guard.redact import sanitised
 T = TypeVar("T")
 #: Names that things are found by again; they are ours, not an agent's.
 _NAMES = frozenset(
-    {"run", "commit", "ref", "rescue", "branch", "against", "onto", "now", "log", "session", "name", "command"}
+    {
+        "run",
+        "commit",
+        "ref",
+        "rescue",
+        "branch",
+        "against",
+        "onto",
+        "now",
+        "log",
+        "session",
+        "name",
+        "command",
+        "head",
+        "base",
+        "base_commit",
+        "merged",
+        "id",
+    }
 )
 #: Paths: what decides over them must still find folders and endings in them.
 _PATHS = frozenset({"changed", "paths"})

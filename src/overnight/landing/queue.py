@@ -50,12 +50,41 @@ class LocalLander:
             return merged
         message = f"{one_line(task.title)}\n\nOvernight-Task: {task.id}\nOvernight-Run: {run}"
         ref = f"refs/overnight/{task.id}/staged"
-        staged = await _made_before(repository, ref, merged, [onto, commit], message)
-        if staged is None:
-            moment = f"{int(time.time())} +0000"
-            staged = await commit_tree(repository.plain, merged, [onto, commit], message, moment)
-            await repository.set_ref(ref, staged, why=f"overnight: {task.id} merged")
+        staged = await self._merged(repository, ref, merged, [onto, commit], message)
         return Staged(commit=staged, onto=onto, same_tree=merged == await repository.tree(commit))
+
+    async def update(self, task: Task, commit: str, onto: str, run: str) -> Staged | Conflict:
+        """As the port says. The merge is kept by `refs/overnight/TASK/updated`; asked again, it is the same merge.
+
+        Raises Held(repo-unavailable), GitFailed when `onto` is not here.
+        """
+        repository = await open_repository(task.repo, self._places, self._observer)
+        if await repository.holds(onto, commit):
+            return Staged(commit=commit, onto=onto, same_tree=True)
+        merged = await _merge(repository, onto, commit)
+        if isinstance(merged, Conflict):
+            return merged
+        message = (
+            f"Merge {task.repo.target} into {branch_name(task)}\n\nOvernight-Task: {task.id}\nOvernight-Run: {run}"
+        )
+        made = await self._merged(repository, f"refs/overnight/{task.id}/updated", merged, [commit, onto], message)
+        return Staged(commit=made, onto=onto, same_tree=merged == await repository.tree(commit))
+
+    async def behind(self, task: Task, commit: str) -> Staged | Moved:
+        """As the port says. Raises Held(repo-unavailable), GitFailed when the commit is not here."""
+        repository = await open_repository(task.repo, self._places, self._observer)
+        now = await repository.target()
+        if not await repository.holds(now, commit) and not await repository.holds(commit, now):
+            return Moved(now=now)
+        return Staged(commit=commit, onto=now, same_tree=False)
+
+    async def _merged(self, repository: Repository, ref: str, tree: str, parents: list[str], message: str) -> str:
+        """A merge of exactly this: the one that an earlier call made, or a new one, kept by the ref."""
+        made = await _made_before(repository, ref, tree, parents, message)
+        if made is None:
+            made = await commit_tree(repository.plain, tree, parents, message, f"{int(time.time())} +0000")
+            await repository.set_ref(ref, made, why="overnight: merged")
+        return made
 
     async def land(self, task: Task, ground: Ground, staged: Staged) -> Landed | Moved:  # noqa: ARG002
         """As the port says; once begun, a cancelled call finishes first."""

@@ -35,6 +35,12 @@ class HoldReason(StrEnum):
     TARGET_BUSY = "target-busy"
     #: The repository moved, vanished, or its policy can't be read.
     REPO_UNAVAILABLE = "repo-unavailable"
+    #: The forge's checks on a pull request have not come to an end.
+    AWAITS_CI = "awaits-ci"
+    #: A pull request waits for a person to merge or close it.
+    AWAITS_MERGE = "awaits-merge"
+    #: Something keeps a change from the forge, and a person has to look.
+    FORGE_REFUSED = "forge-refused"
     #: Overnight itself failed in a way it does not know. Nothing is lost; the step runs again on resume.
     FAULT = "fault"
 
@@ -51,6 +57,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     until: float | None = None
     #: What happens at that time, for a person; empty: the task is tried again.
     then: str = ""
+    #: It is only looked again at that time, many times over: its coming and going is put on record once.
+    looks: bool = False
     #: What else it is about, for whoever knows that it has passed: the account whose limit was reached.
     about: str = ""
     #: What a person is asked, where one is.

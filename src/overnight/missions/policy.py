@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from overnight.missions.clarify import Clarify
 from overnight.missions.context import ContextLimits
+from overnight.missions.forge import Pulls
 from overnight.missions.guarding import GuardTable
 from overnight.missions.judging import Earned, Quorum, Risky
 from overnight.missions.money import Budget
@@ -24,6 +25,15 @@ class LandingMode(StrEnum):
     BRANCH = "branch"
     #: Overnight merges it into the local target branch, one task at a time.
     MERGE = "merge"
+    #: A draft pull request on the forge, which is watched and repaired until a person merges or closes it.
+    DRAFT_PR = "draft-pr"
+    #: A pull request on the forge that Overnight merges once all is proved, and watches afterwards.
+    PR = "pr"
+
+    @property
+    def remote(self) -> bool:
+        """It leaves this machine."""
+        return self in (LandingMode.DRAFT_PR, LandingMode.PR)
 
 
 class BoxLevel(StrEnum):
@@ -111,6 +121,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: str = "main"
     #: How a proved change reaches the target.
     landing: LandingMode = LandingMode.BRANCH
+    #: Something may be pushed to the forge. The settings of the machine must say so, too.
+    allow_remote_writes: bool = False
     #: The agent that runs tasks here, by name.
     agent: str = "claude"
     #: The model asked for, in the agent's own words; None leaves it to the agent.
@@ -128,3 +140,4 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judges: Quorum = Quorum()
     risk: Risky = Risky()
     autonomy: Earned = Earned()
+    forge: Pulls = Pulls()

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from overnight.landing.forge.ci import ci_of
 from overnight.missions.hold import Held, Hold, HoldReason
-from overnight.missions.task import Task
-from overnight.ports import Ci, CiCheck, CiState, Comment, ForgeRefused, Ground, Merged, PullRequest, Pushed
+from overnight.missions.task import Repo, Task
+from overnight.ports import Ci, CiCheck, CiState, Comment, ForgeRefused, Ground, Issue, Merged, PullRequest, Pushed
 
 _URL = "https://forge.example/repo/pull/{}"
 
@@ -40,6 +40,9 @@ class MemoryForge:
         self.pulls: dict[int, PullRequest] = {}
         #: Title and body of each pull request, as last written.
         self.written: dict[int, tuple[str, str]] = {}
+        #: Open issues with their labels, by number, and what was said on them, by number and key.
+        self.asked: dict[int, tuple[tuple[str, ...], Issue]] = {}
+        self.told: dict[tuple[int, str], str] = {}
         #: How often each thing was really done: `push overnight/t1`, `open t1`, `merge 1`, `revert COMMIT`.
         self.done: Counter[str] = Counter()
         #: Checks that the target's protection requires, by name.
@@ -157,6 +160,19 @@ class MemoryForge:
         if branch not in self.branches:
             self._push(branch, _made("revert", self.branches[ground.policy.target], merged))
         return self._open(f"revert {merged}", branch, ground.policy.target, f"Revert: {task.title}", why, draft=False)
+
+    async def issues(self, repo: Repo, label: str) -> tuple[Issue, ...]:
+        """As the port says."""
+        self._answer()
+        return tuple(issue for labels, issue in self.asked.values() if label in labels)
+
+    async def tell(self, repo: Repo, number: int, key: str, text: str) -> None:
+        """As the port says."""
+        self._answer()
+        if (number, key) not in self.told:
+            self.told[number, key] = text
+            self.done[f"tell {number} {key}"] += 1
+            self.during(f"said {number}")
 
     # -- what people and the world do ---------------------------------------------------------------------------
 
