@@ -150,7 +150,7 @@ def test_a_run_ends_at_the_ceiling(scene: Scene) -> None:
     """A person's share of a window is kept: the run ends cleanly in its middle, and its work is kept."""
     reset = 4_000_000_000
     headers = {**WINDOW, "anthropic-ratelimit-unified-5h-reset": str(reset)}
-    steps = (Reply((WORK,), headers=headers), *(Reply((WORK,)),) * 50)
+    steps = (Reply((WORK,)), Reply((WORK,), headers=headers), *(Reply((WORK,)),) * 50)
     outcome = run(scene, steps, ceilings=Ceilings(stop_above=95))
     assert (outcome.end, outcome.failure, outcome.trouble) == (End.STOPPED_BY_LIMIT, LIMIT, Trouble.CEILING), outcome
     assert outcome.until == reset
