@@ -32,9 +32,11 @@ from overnight.durable.wire import NAME, Server
 from overnight.errors import DaemonUnreachable, StateNotWritable
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
+from overnight.guard.redact import Redactor, known_secrets
 from overnight.missions.hold import HoldReason
 from overnight.people.verbs import verbs
 from overnight.ports import House
+from overnight.report.mornings import Mornings
 from overnight.wiring import admitted, house_for, purse_for
 
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
@@ -119,6 +121,9 @@ class Life:
         gated = msgspec.structs.replace(house, fleet=self._gate)
         self._server = Server(journal.home, self._call)
         self._audit = Upkeep(journal.home, self._audit_told, _say)
+        without = Redactor(known_secrets(os.environ), settings.redact.patterns)
+        self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
+        self._daily = settings.report.daily
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
         """Until the down event; raises what breaks the engine."""
@@ -131,6 +136,8 @@ class Life:
             asyncio.create_task(self._watch_pauses()),
             asyncio.create_task(self._prove_ahead()),
         ]
+        if self._daily:
+            chores.append(asyncio.create_task(self._mornings.run()))
         try:
             await self.engine.run()
         finally:

@@ -19,6 +19,7 @@ from overnight.cli.status import Seen
 from overnight.doctor.findings import Diagnosis, Sighting
 from overnight.guard.judgement import Finding
 from overnight.guard.verdict import Verdict
+from overnight.judge.anomalies import Anomaly
 from overnight.judge.autonomy import Standing
 from overnight.judge.evidence import Audited, CheckFact, Evidence, FileFact
 from overnight.judge.risk import Factor, Risk
@@ -31,6 +32,24 @@ from overnight.missions.run import Result, RunOutcome, Usage
 from overnight.missions.task import Ending, Repo, Task
 from overnight.missions.tokens import Tokens
 from overnight.ports import Examined
+from overnight.report.brief import (
+    Brief,
+    Broken,
+    Cost,
+    Denial,
+    Done,
+    Injection,
+    ModelCost,
+    Need,
+    Next,
+    NightRow,
+    NightVerdict,
+    Proof,
+    Quote,
+    RepoCost,
+    Tally,
+    Waiting,
+)
 from overnight.report.forecast import ForecastView, WindowSeen
 from overnight.report.limits import AccountView, LimitsView, WindowView
 from overnight.report.usage import UsageRow, UsageView
@@ -58,6 +77,8 @@ PRINTED: tuple[type[Struct], ...] = (
     Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
     UsageView, UsageRow, Tokens, ForecastView, WindowSeen,
     LimitsView, AccountView, WindowView, Contact, Window,
+    Brief, NightVerdict, Tally, Need, Done, Proof, Waiting, Next, Cost, RepoCost, ModelCost, Denial, Injection, Broken,
+    Anomaly, Quote, NightRow,
 )  # fmt: skip
 _HEAD = """# Command line
 
@@ -85,6 +106,8 @@ Names and meanings stay; new ones may come. Times are epoch seconds. `null` is u
 | `overnight guard explain` | [Explained](#explained) |
 | `overnight doctor` | [Diagnosis](#diagnosis) |
 | `overnight usage` | [UsageView](#usageview) |
+| `overnight report` | [Brief](#brief) |
+| `overnight report --nights` | a list of [NightRow](#nightrow) |
 | `overnight version` | names and versions |
 """
 
@@ -155,12 +178,15 @@ def _type(annotation: Any) -> str:
         "str": "text",
         "int": "number",
         "float": "number",
+        "Decimal": "text",
         "bool": "true or false",
     }.items():
         text = re.sub(rf"\b{name}\b", plain, text)
     for kind in PRINTED:
         text = re.sub(rf"\b{kind.__name__}\b", f"[{kind.__name__}](#{kind.__name__.lower()})", text)
-    text = re.sub(r"\b(State|Decision|Level|Phase|End|FailureClass|Trouble|LandingMode)\b", "text", text)
+    text = re.sub(
+        r"\b(State|Decision|Level|Phase|End|FailureClass|Trouble|LandingMode|Word|Kind|Severity)\b", "text", text
+    )
     return _cell(text.replace(" | ", " or "))
 
 

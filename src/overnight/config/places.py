@@ -19,6 +19,7 @@ SETTINGS_KEYS = frozenset({
     "usage",
     "limits",
     "judges",
+    "report",
 })  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
 from overnight.people.operators import Person
+from overnight.report.nights import ReportSettings, clock_time
 from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
 
@@ -145,6 +146,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judges: dict[str, JudgeSettings] = {}
     #: Who may decide besides you at this machine, by name.
     people: dict[str, Person] = {}
+    report: ReportSettings = ReportSettings()
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -210,6 +212,12 @@ def _rules(settings: Settings) -> Iterator[Problem]:
             '`box.name = "none"` lets agents and checks do whatever you can do here: '
             "confirm it with `i_know = true` in [box], or leave the key out",
             about=("box", "i_know"),
+        )
+    try:
+        clock_time(settings.report.at)
+    except ValueError:
+        yield Problem(
+            ("report", "at"), f'`report.at` must be a time of day such as "07:00", not {show(settings.report.at)}'
         )
     for n, pattern in enumerate(settings.redact.patterns, 1):
         try:

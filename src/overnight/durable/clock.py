@@ -53,6 +53,11 @@ class ManualClock:
     def now(self) -> float:
         return self._now
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for a time that has not come."""
+        return any(not due.done() for _, due in self._sleepers)
+
     def advance(self, seconds: float) -> None:
         """Move forward; everyone whose time has come is woken."""
         self._now += seconds

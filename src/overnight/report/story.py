@@ -24,7 +24,7 @@ from overnight.report.rundir import folder_of, last_action, launch_of
 from overnight.report.views import CheckView, LandingView, Moment, RunView, TaskStory
 
 #: `run 2` -> run 2; `land 2.1` -> run 2, first try.
-_NUMBERED = re.compile(r"(?P<what>\w+) (?P<n>\d+)(\.(?P<k>\d+))?")
+NUMBERED = re.compile(r"(?P<what>\w+) (?P<n>\d+)(\.(?P<k>\d+))?")
 _PROOF = 160
 
 
@@ -76,7 +76,7 @@ def steps_of(db: sqlite3.Connection, task: str) -> list[Step]:
 def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
     named = {(s.life, s.name): s for s in steps}
     for step in steps:
-        match = _NUMBERED.fullmatch(step.name)
+        match = NUMBERED.fullmatch(step.name)
         if match is None or match["what"] != "open":
             continue
         life, n = step.life, int(match["n"])
@@ -130,7 +130,7 @@ def proof(output: str) -> str:
 
 def _landings(steps: list[Step]) -> Iterator[LandingView]:
     for step in steps:
-        match = _NUMBERED.fullmatch(step.name)
+        match = NUMBERED.fullmatch(step.name)
         make = _LANDINGS.get(match["what"]) if match else None
         if match and make and (view := make(step, int(match["n"]))) is not None:
             yield view
