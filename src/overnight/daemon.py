@@ -34,6 +34,7 @@ from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.guard.redact import Redactor, known_secrets
 from overnight.missions.hold import HoldReason
+from overnight.people.notify import Notifier
 from overnight.people.verbs import verbs
 from overnight.ports import House
 from overnight.report.mornings import Mornings
@@ -124,6 +125,7 @@ class Life:
         without = Redactor(known_secrets(os.environ), settings.redact.patterns)
         self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
         self._daily = settings.report.daily
+        self._notifier = Notifier(journal, settings.notify)
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
         """Until the down event; raises what breaks the engine."""
@@ -135,6 +137,7 @@ class Life:
             asyncio.create_task(self._audit.daily()),
             asyncio.create_task(self._watch_pauses()),
             asyncio.create_task(self._prove_ahead()),
+            asyncio.create_task(self._notifier.run()),
         ]
         if self._daily:
             chores.append(asyncio.create_task(self._mornings.run()))
@@ -172,6 +175,7 @@ class Life:
                     for place in ("runs", "replays"):
                         shutil.rmtree(self._journal.home / place / task, ignore_errors=True)
                 self._audit.sweep(keep_s, self._journal_has)
+                self._notifier.outbox.sweep(keep_s)
             except (OSError, sqlite3.Error) as error:  # housekeeping is no reason to stop working
                 _say(f"what ended long ago could not be swept: {error}")
             await asyncio.sleep(DAY_S)

@@ -81,6 +81,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "box": Entry("overnight.cli.box:box", "The box that runs and checks live in."),
         "config": Entry("overnight.cli.config:config", "The settings of this machine."),
+        "notify": Entry("overnight.cli.notify:notify", "Who is told, what waits to be told; sends a test."),
         "audit": Entry("overnight.cli.audit:audit", "The tamper-evident record of every tool call."),
         "journal": Entry("overnight.cli.journal:journal", "The record of everything that happened."),
         "version": Entry("overnight.cli.version:version", "Versions of Overnight and of what it uses."),

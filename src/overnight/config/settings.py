@@ -17,6 +17,7 @@ from overnight.config.document import read
 from overnight.config.guard import GuardSettings, guard_rules
 from overnight.config.hosts import hosts
 from overnight.config.judges import judge_rules
+from overnight.config.notify import notify_rules
 from overnight.config.people import people_rules
 from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
@@ -31,6 +32,7 @@ from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
 from overnight.people.operators import Person
 from overnight.report.nights import ReportSettings, clock_time
+from overnight.people.settings import NotifySettings
 from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
 
@@ -147,6 +149,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Who may decide besides you at this machine, by name.
     people: dict[str, Person] = {}
     report: ReportSettings = ReportSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -230,4 +233,5 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from judge_rules(settings.judges)
     yield from people_rules(settings.people)
+    yield from notify_rules(settings.notify)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

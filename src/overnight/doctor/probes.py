@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overnight.doctor import judges, machine, programs, state
+from overnight.doctor import judges, machine, notifier, programs, state
 from overnight.doctor.look import Probe
 
 PROBES: tuple[tuple[str, Probe], ...] = (
@@ -25,7 +25,7 @@ PROBES: tuple[tuple[str, Probe], ...] = (
     ("journal", state.journal),
     ("audit", state.audit),
     ("daemon", state.daemon),
-    ("notifier", state.notifier),
+    ("notifier", notifier.notifier),
     ("sleep", machine.sleep),
     ("power", machine.power),
     ("canary", state.canary),

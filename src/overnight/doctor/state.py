@@ -117,11 +117,6 @@ def _holder(home: Path) -> str | None:
     return None
 
 
-def notifier(_: Look) -> Sighting:
-    """Who is told when something needs a person."""
-    return warn("notifier", "none configured: nobody is told at night", "look at `overnight status` in the morning")
-
-
 def canary(look: Look) -> Sighting:
     """Whether the canary passed with what is here now."""
     agents = _agents(look)

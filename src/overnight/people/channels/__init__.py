@@ -1,0 +1,1 @@
+"""Ways to a phone that go in both directions."""
