@@ -192,7 +192,12 @@ def test_a_daemon_that_is_killed_meanwhile_sends_nothing_twice(tmp_path: Path) -
             assert w.rows("SELECT state FROM delivery") == [{"state": "sending"}]
             w.close()
             settled = asyncio.Event()
-            w = World(tmp_path / "home", text, observer=lambda *at: settled.set() if at == SETTLED else None)
+
+            def watch(moment: str, label: str) -> None:
+                if (moment, label) == SETTLED:
+                    settled.set()
+
+            w = World(tmp_path / "home", text, observer=watch)
             second = Notifier(w.journal, w.settings.notify, ENVIRON)
             again = asyncio.create_task(second.run())
             await asyncio.sleep(0)

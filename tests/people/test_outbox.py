@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from notify_lab import NOON, World, notice
 
-from overnight.durable.journal import verify_journal
+from overnight.durable.journal import Observer, verify_journal
 from overnight.judge.limits import CAP_S, FLOOR_S
 from overnight.missions.hold import HoldReason
 from overnight.missions.notice import Priority
@@ -35,7 +35,11 @@ def at(text: str, zone: str = "Europe/Berlin") -> float:
 @pytest.fixture
 def world(tmp_path: Path) -> Callable[..., World]:
     """Makes worlds in one home; whoever makes one closes it."""
-    return lambda text=ONE, **more: World(tmp_path / "home", text, **more)
+
+    def make(text: str = ONE, now: float = NOON, observer: Observer | None = None) -> World:
+        return World(tmp_path / "home", text, now=now, observer=observer)
+
+    return make
 
 
 def test_a_hold_is_told_once_however_often_it_comes(world: Callable[..., World]) -> None:

@@ -18,7 +18,7 @@ def held(
 ) -> Notice | None:
     """The notice of a task that is held."""
     hold = Hold(reason=reason, why=why, releases_on="`overnight resume t1`", until=until, about=about)
-    return notice_of(Happening(what="task.held", task="t1", repo="shop", title="Mend it", life=1, hold=hold, **more))
+    return notice_of(Happening(what="task.held", task="t1", repo="shop", title="Mend it", life=1, hold=hold))
 
 
 @pytest.mark.parametrize(
