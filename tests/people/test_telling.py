@@ -119,6 +119,11 @@ NIGHT = read_span("22:00-07:00")
 AT_ONCE = (Priority.URGENT, Priority.HIGH)
 
 
+def fact(priority: Priority, *, soon: bool = False) -> Notice:
+    """Some fact."""
+    return Notice(key="k", priority=priority, title="t", soon=soon)
+
+
 @pytest.mark.parametrize(
     ("priority", "minute", "told"),
     [
@@ -133,12 +138,22 @@ AT_ONCE = (Priority.URGENT, Priority.HIGH)
 )
 def test_quiet_hours_and_digest(priority: Priority, minute: int, told: int | None) -> None:
     """At night only what is urgent is told; the rest waits for its end, and what can wait for the hour of the digest."""
-    assert when(priority, minute, NIGHT, AT_ONCE, 8 * 60) == told
+    assert when(fact(priority), minute, NIGHT, AT_ONCE, 8 * 60) == told
 
 
 def test_a_digest_in_quiet_hours_waits_for_their_end() -> None:
     """A digest that is set to three in the morning wakes nobody."""
-    assert when(Priority.LOW, 12 * 60, NIGHT, AT_ONCE, 3 * 60) == 7 * 60
+    assert when(fact(Priority.LOW), 12 * 60, NIGHT, AT_ONCE, 3 * 60) == 7 * 60
+
+
+def test_the_brief_waits_for_no_digest() -> None:
+    """A brief is told when it is made, though a landing waits; in quiet hours it waits as well. An older one is no news."""
+    assert when(fact(Priority.NORMAL, soon=True), 9 * 60, NIGHT, AT_ONCE, 8 * 60) is None
+    assert when(fact(Priority.NORMAL, soon=True), 3 * 60, NIGHT, AT_ONCE, 8 * 60) == 7 * 60
+    made = notice_of(Happening(what="report.made", why="3 landed, 1 needs you", night="2026-11-20"))
+    assert made is not None
+    assert made.soon
+    assert notice_of(Happening(what="report.made", why="3 landed")) is None
 
 
 @given(st.integers(0, 1439), st.integers(0, 1439), st.integers(0, 1439))

@@ -31,8 +31,8 @@ from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
 from overnight.people.operators import Person
-from overnight.report.nights import ReportSettings, clock_time
 from overnight.people.settings import NotifySettings
+from overnight.report.nights import ReportSettings, clock_time
 from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
 

@@ -26,7 +26,7 @@ _SHARED = frozenset({
     HoldReason.BREAKER_OPEN, HoldReason.BOX_UNAVAILABLE, HoldReason.CANARY_FAILED, HoldReason.DISK_LOW,
 })  # fmt: skip
 #: Nothing to tell: a person's own wish, or another task's turn.
-_SILENT = frozenset(map(HoldReason, ("paused", "quiet-hours", "pr-backlog")))
+_SILENT = frozenset(map(HoldReason, ("paused", "quiet-hours", "pr-backlog", "awaits-ci")))
 _PRIORITY = {
     HoldReason.DISK_LOW: Priority.URGENT,
     HoldReason.CANARY_FAILED: Priority.URGENT,
@@ -48,6 +48,8 @@ _WORDS = {
     HoldReason.DEPENDENCY: "waits for a task that did not land",
     HoldReason.FAULT: "met a fault of Overnight's own",
     HoldReason.ALLOWANCE_SPENT: "has no allowance left",
+    HoldReason("awaits-merge"): "has a pull request that waits for you",
+    HoldReason("forge-refused"): "was refused by the forge",
 }
 _SHARED_WORDS = {
     HoldReason.LIMIT_REACHED: "A limit is reached",
@@ -85,6 +87,11 @@ def notice_of(seen: Happening) -> Notice | None:
                 key=f"audit {seen.why}", priority=Priority.URGENT, title="The audit is not as it was written",
                 quote=quoted(seen.why), do="keep the files as they are; `overnight audit verify`",
             )  # fmt: skip
+        case "report.made":
+            return Notice(
+                key=f"report {seen.night}", priority=Priority.NORMAL, soon=True, title=f"The night of {seen.night}",
+                quote=quoted(seen.why), do="`overnight report`",
+            ) if seen.night else None  # fmt: skip
         case "notify.dead":
             return Notice(
                 key=f"dead {seen.target}", priority=Priority.HIGH, but=seen.target, quote=quoted(seen.why),
@@ -193,16 +200,14 @@ def read_span(text: str) -> Span | None:
     return Span(first, last) if dash and first is not None and last is not None and first != last else None
 
 
-def when(
-    priority: Priority, minute: int, quiet: Span | None, at_once: Sequence[Priority], digest_at: int
-) -> int | None:
+def when(notice: Notice, minute: int, quiet: Span | None, at_once: Sequence[Priority], digest_at: int) -> int | None:
     """The minute of a day at which a notice goes to a target next; None: at once.
 
     minute: of the local day now. at_once: what the target is told at once; the rest waits for the digest.
     """
-    if priority is Priority.URGENT:
+    if notice.priority is Priority.URGENT:
         return None
-    if priority not in at_once:
+    if notice.priority not in at_once and not notice.soon:
         # An hour of the digest within quiet hours would wake who wants to sleep.
         return quiet.end if quiet is not None and quiet.has(digest_at) else digest_at
     return quiet.end if quiet is not None and quiet.has(minute) else None

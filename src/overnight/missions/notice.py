@@ -48,6 +48,8 @@ class Happening(Struct, frozen=True, kw_only=True):
     #: Of a threshold: the percent that were passed. Of a channel that failed: its name.
     percent: int = 0
     target: str = ""
+    #: Of a brief: the night that it is about, if that is the latest.
+    night: str = ""
 
 
 class Notice(Struct, frozen=True, kw_only=True):
@@ -71,6 +73,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     about: str = ""
     #: Id of what a person is asked, if one is.
     ask: str = ""
+    #: It does not wait for the digest, whatever its priority.
+    soon: bool = False
     #: A target that it is not told to: it is about that one.
     but: str = ""
 

@@ -132,19 +132,19 @@ class Outbox:
             made = self._db.execute(sql, (notice.key, encode(notice).decode(), now, now)).lastrowid
             for name, target in self._settings.targets.items():
                 if name != notice.but and notice.priority in (Priority.URGENT, *target.at_once, *target.digest):
-                    self._address(made, name, target, notice.priority, now)
+                    self._address(made, name, target, notice, now)
         return True
 
-    def _address(self, made: int | None, name: str, target: Target, priority: Priority, now: float) -> None:
+    def _address(self, made: int | None, name: str, target: Target, notice: Notice, now: float) -> None:
         sql = "INSERT INTO delivery(notice, target, state, rank, due) VALUES (?, ?, 'waiting', ?, ?)"
-        self._db.execute(sql, (made, name, RANKS[priority], self._due(target, priority, now)))
+        self._db.execute(sql, (made, name, RANKS[notice.priority], self._due(target, notice, now)))
 
-    def _due(self, target: Target, priority: Priority, now: float) -> float:
+    def _due(self, target: Target, notice: Notice, now: float) -> float:
         local = datetime.fromtimestamp(now, self._zone)
-        minute = when(priority, 60 * local.hour + local.minute, self._quiet, target.at_once, self._digest)
+        minute = when(notice, 60 * local.hour + local.minute, self._quiet, target.at_once, self._digest)
         if minute is not None:
             return _next(now, minute, self._zone)
-        return now + (0.0 if priority is Priority.URGENT else _FOLD_S)
+        return now + (0.0 if notice.priority is Priority.URGENT else _FOLD_S)
 
     # -- messages out ---------------------------------------------------------------------------------------
 
@@ -271,6 +271,7 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
         repo=row["lane"] if row is not None else "", life=row["life"] if row is not None else 0,
         title=(row["title"] or "") if row is not None else "", phase=str(data.get("phase", "")),
         percent=int(data.get("percent", 0)), target=str(data.get("target", "")),
+        night=str(data.get("night", "")) if data.get("latest") else "",
     )  # fmt: skip
 
 
