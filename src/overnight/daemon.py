@@ -26,6 +26,7 @@ from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.engine import Engine, Flow, pauses_changed
 from overnight.durable.journal import Journal, Observer
+from overnight.durable.ledger import Ledger
 from overnight.durable.pools import Pool
 from overnight.durable.retention import sweep
 from overnight.durable.wire import NAME, Server
@@ -38,7 +39,7 @@ from overnight.people.notify import Notifier
 from overnight.people.verbs import verbs
 from overnight.ports import House
 from overnight.report.mornings import Mornings
-from overnight.wiring import admitted, house_for, purse_for
+from overnight.wiring import admitted, has_begun, house_for, purse_for
 
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
 JOURNAL_RETRY_S = 5.0
@@ -114,7 +115,10 @@ class Life:
         self, journal: Journal, house: House, settings: Settings, pools: Mapping[str, Pool], down: asyncio.Event
     ) -> None:
         flows: dict[str, Flow] = {"task": lambda t: carry_out(t, gated)}
-        self.engine = Engine(journal, flows, pools)
+        ledger = Ledger(journal)
+        self.engine = Engine(
+            journal, flows, pools, parked=lambda task: ledger.rest(task, lambda run: has_begun(journal.home, run))
+        )
         self._journal, self._down, self._since = journal, down, time.time()
         self._desk = Desk(journal, self.engine.poke, verbs(journal, settings.people))
         house = admitted(house, journal, self._desk, settings)

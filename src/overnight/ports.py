@@ -192,6 +192,14 @@ class Purse(Protocol):
         """
         ...
 
+    async def take_up(self, task: Task, run: str, agent: str, budget: Budget, /) -> Allowance:
+        """What a granted run may spend, asked whenever it is about to start or goes on. While its task waited, what was
+        granted may have gone back: then it is set aside anew, and may be less.
+
+        Raises Held(allowance-spent) when a limit leaves too little.
+        """
+        ...
+
     async def settle(self, run: str, outcome: RunOutcome, /) -> Sum:
         """Take what a run used and give back the rest, once; returns what it takes."""
         ...
@@ -218,6 +226,9 @@ class NoPurse:
     async def grant(self, task: Task, /, *_: object) -> Grant:
         why, how = "there is no ledger of what was spent", f"`overnight resume {task.id}` where there is one"
         raise Held(Hold(reason=HoldReason.ALLOWANCE_SPENT, why=why, releases_on=how))
+
+    async def take_up(self, task: Task, /, *_: object) -> Allowance:
+        return (await self.grant(task)).allowance
 
     async def settle(self, *_: object) -> Sum:
         return Sum()

@@ -167,13 +167,18 @@ def network_of(home: Path, run: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(asked))
 
 
+def has_begun(home: Path, run: str) -> bool:
+    """Whether a run was ever started."""
+    folder = Path(run_dir(str(home), run))
+    return read_identity(folder) is not None or read_outcome(folder) is not None
+
+
 def admitted(
     house: House, journal: Journal, desk: Desk, settings: Settings, environ: Mapping[str, str] = os.environ
 ) -> House:
     """The house, whose runs start only where their account allows it. environ: the wardens'."""
 
-    def folder(run: str) -> Path:
-        return Path(run_dir(str(journal.home), run))
+    home = journal.home
 
     def account_of(agent: str) -> str:
         try:
@@ -182,11 +187,9 @@ def admitted(
             return agent
 
     def going(run: str) -> bool:
-        warden = read_identity(folder(run))
-        return warden is not None and is_alive(warden) and read_outcome(folder(run)) is None
-
-    def begun(run: str) -> bool:
-        return read_identity(folder(run)) is not None or read_outcome(folder(run)) is not None
+        folder = Path(run_dir(str(home), run))
+        warden = read_identity(folder)
+        return warden is not None and is_alive(warden) and read_outcome(folder) is None
 
     def release(reason: HoldReason, about: str) -> None:
         desk.call("release", {"actor": "daemon", "reason": reason.value, "about": about})
@@ -194,7 +197,7 @@ def admitted(
     admission = Admission(journal, settings.limits.window, account_of, going, release)
     return replace(
         house,
-        fleet=AdmittedFleet(house.fleet, admission, begun),
+        fleet=AdmittedFleet(house.fleet, admission, lambda run: has_begun(home, run)),
         purse=AdmittedPurse(house.purse, admission),
     )
 

@@ -11,7 +11,7 @@ from scene import KEY, Scene, within
 
 from overnight.agents.claude import ClaudeAgent
 from overnight.agents.claude_settings import ClaudeSettings
-from overnight.agents.scripted import Cut, Fail, Garble, Reply, Say, Use, play, playing
+from overnight.agents.scripted import Cut, Fail, Garble, Reply, Say, Stall, Use, play, playing
 from overnight.agents.scripted.script import Step
 from overnight.judge.attempts import Again, GiveUp, Proved, Wait, costs, decide
 from overnight.judge.limits import CAP_S, Ceilings
@@ -19,6 +19,7 @@ from overnight.missions.hold import HoldReason
 from overnight.missions.limits import Contact, Trouble
 from overnight.missions.policy import Check, Policy
 from overnight.missions.run import Attempt, End, FailureClass, Result, RunOutcome
+from overnight.missions.units import Duration
 
 ENVIRON = {"ANTHROPIC_API_KEY": KEY, "PATH": "/usr/bin:/bin"}
 WORK = Use("Bash", {"command": "echo hello >> made.txt", "description": "Work"})
@@ -42,6 +43,8 @@ class Row(Struct, frozen=True, kw_only=True):
     after: tuple[float, float] | None = None
     strikes: int = 0
     upstream: bool = True
+    #: Seconds that the CLI waits for an answer, or for the rest of one.
+    patience: float | None = None
 
 
 LIMIT, VENDOR, AUTH = FailureClass.LIMIT, FailureClass.VENDOR, FailureClass.AUTH
@@ -96,6 +99,22 @@ ROWS = {
     "malformed": Row(
         steps=(Garble(),) * 2, failure=VENDOR, trouble=Trouble.OUTAGE, hold=HoldReason.VENDOR_OUTAGE, after=SOON
     ),
+    "no-answer": Row(
+        steps=(Stall("never", Say("late")),) * 3,
+        failure=VENDOR,
+        trouble=Trouble.OUTAGE,
+        hold=HoldReason.VENDOR_OUTAGE,
+        after=SOON,
+        patience=3.0,
+    ),
+    "stalled": Row(
+        steps=(WORK, *(Stall("never", Say("late"), midway=True),) * 3),
+        failure=VENDOR,
+        trouble=Trouble.OUTAGE,
+        hold=HoldReason.VENDOR_OUTAGE,
+        after=SOON,
+        patience=3.0,
+    ),
     "too-long": Row(steps=(Fail(400, "prompt is too long: 300000 tokens > 200000 maximum"),), failure=FailureClass.AGENT),
     "max-tokens": Row(steps=(Reply((Say("a"),), stop="max_tokens"),) * 4, failure=FailureClass.AGENT),
     "refusal": Row(steps=(Reply((Say("no"),), stop="refusal"),) * 2, failure=FailureClass.AGENT),
@@ -104,13 +123,16 @@ ROWS = {
 }  # fmt: skip
 
 
-def run(scene: Scene, steps: tuple[Step, ...], *, upstream: bool = True, **more: Any) -> RunOutcome:
+def run(
+    scene: Scene, steps: tuple[Step, ...], *, upstream: bool = True, patience: float | None = None, **more: Any
+) -> RunOutcome:
     """One run of the CLI, which repeats nothing of itself: how often it does is its business, how it ends is ours."""
 
     async def story() -> RunOutcome:
         async with playing(play(*steps)) as (url, _):
             there = url if upstream else "http://127.0.0.1:9"
-            agent = ClaudeAgent(ClaudeSettings(upstream=there, retries=0), ENVIRON)
+            waits = {} if patience is None else dict.fromkeys(("answer_limit", "stall_limit"), Duration(patience))
+            agent = ClaudeAgent(ClaudeSettings(upstream=there, retries=0, **waits), ENVIRON)
             return await scene.keeper("", "bubblewrap", agent=agent, environ=ENVIRON, **more).keep()
 
     return within(story())
@@ -124,7 +146,7 @@ def tried(outcome: RunOutcome, times: int = 1) -> list[Attempt]:
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_each_failure_leads_to_its_hold(scene: Scene, row: Row) -> None:
     """What the API does wrong waits with its own reason and time; what the work does wrong costs an attempt."""
-    outcome = run(scene, row.steps, upstream=row.upstream)
+    outcome = run(scene, row.steps, upstream=row.upstream, patience=row.patience)
     assert (outcome.failure, outcome.trouble) == (row.failure, row.trouble), outcome
     assert outcome.contact.account == "claude gateway"
     assert outcome.contact.strikes == row.strikes

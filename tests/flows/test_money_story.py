@@ -17,9 +17,11 @@ from test_task_story import Night, meddle, task
 
 from overnight.durable.desk import Desk
 from overnight.durable.journal import Journal, connect, read_events
+from overnight.durable.ledger import Ledger
 from overnight.durable.purse import LedgerPurse
 from overnight.flows.rehearsal import POLICY, Act, World
 from overnight.judge.budget import BudgetSettings
+from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.money import Allowance, Amount, Bill, Budget, ModelUse
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Phase
@@ -90,6 +92,10 @@ class PaidNight(Night):
         made = super().house(journal)
         return replace(made, purse=self.purse(journal), fleet=Spender(made.fleet, self._costs, self.given))
 
+    def parked(self, journal: Journal, task: str) -> None:
+        """As the daemon has it."""
+        Ledger(journal).rest(task, lambda run: run in self.world.outcomes or run in self.world.agents)
+
     def rows(self) -> list[sqlite3.Row]:
         """The ledger."""
         db = connect(self.home / "journal.db", read_only=True)
@@ -140,6 +146,82 @@ def test_a_task_that_spent_its_budget_waits_for_a_person(tmp_path: Path) -> None
     night.drive()
     assert night.phases() == {"a": Phase.LANDED}
     assert spent(night) == Decimal("9.98")
+
+
+class Shut:
+    """A fleet that starts nothing of one task until it is opened."""
+
+    def __init__(self, inner: Fleet, night: ShutNight) -> None:
+        self._inner, self._night = inner, night
+
+    async def run(self, spec: RunSpec) -> RunOutcome:
+        if spec.task in self._night.shut:
+            raise Held(Hold(reason=HoldReason.CANARY_FAILED, why="it failed", releases_on="once it passes"))
+        return await self._inner.run(spec)
+
+    async def stop(self, run: str, why: str) -> None:
+        await self._inner.stop(run, why)
+
+
+class ShutNight(PaidNight):
+    """A night in which a run may be granted money and yet not start."""
+
+    shut: frozenset[str] = frozenset()
+
+    def house(self, journal: Journal) -> House:
+        made = super().house(journal)
+        return replace(made, fleet=Shut(made.fleet, self))
+
+    def reserved(self) -> Decimal:
+        """Set aside for all runs together."""
+        return Decimal(sum(row["reserved_usd"] for row in self.rows())) / PART
+
+
+def test_a_task_that_waits_keeps_no_money(tmp_path: Path) -> None:
+    """Between grant and start it may wait for days: others have the money meanwhile, and it gets what is left then."""
+    budget = BudgetSettings(day=usd("6"), task=usd("5"))
+    night = ShutNight(tmp_path, World({"a": [Act.GOOD], "b": [Act.GOOD]}), lambda _: billed("2.5"), budget)
+    night.shut = frozenset({"a"})
+    night.submit(task("a"))
+    night.drive()
+    assert "canary-failed" in (night.hold("a") or "")
+    assert night.reserved() == 0
+    assert len(night.told("budget.returned")) == 1
+    night.submit(task("b"))
+    night.drive()
+    assert night.phases()["b"] == Phase.LANDED
+    found = night.given["b.1.1"]
+    assert found is not None
+    assert found.usd == 5
+    night.shut = frozenset()
+    night.call("release", reason="canary-failed")
+    night.drive()
+    assert set(night.phases().values()) == {Phase.LANDED}
+    found = night.given["a.1.1"]
+    assert found is not None
+    assert found.usd == Decimal("3.5")
+    assert (spent(night), night.reserved()) == (5, 0)
+
+
+def test_a_task_that_waited_goes_on_only_with_money(tmp_path: Path) -> None:
+    """What it had given back is spent by then: it waits for the next day, whose budget its run takes."""
+    budget = BudgetSettings(day=usd("5"))
+    night = ShutNight(tmp_path, World({"a": [Act.GOOD], "b": [Act.GOOD]}), lambda _: billed("4.99"), budget)
+    night.shut = frozenset({"a"})
+    night.submit(task("a"), task("b"))
+    night.drive()
+    night.clock.advance(200)
+    night.drive()
+    assert night.phases()["b"] == Phase.LANDED
+    night.shut = frozenset()
+    night.call("release", reason="canary-failed")
+    night.drive()
+    assert "allowance-spent" in (night.hold("a") or "")
+    assert night.given.keys() == {"b.1.1"}
+    night.clock.advance(2 * 86_400)
+    night.drive()
+    assert set(night.phases().values()) == {Phase.LANDED}
+    assert len({row["day"] for row in night.rows()}) == 2
 
 
 def test_a_day_begins_anew(tmp_path: Path) -> None:

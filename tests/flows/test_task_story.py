@@ -101,6 +101,7 @@ class Night:
             journal,
             {"task": lambda t: carry_out(t, self.house(journal))},
             {WORK: Pool(total=2), LANDING: Pool(per_key=1)},
+            parked=lambda task: self.parked(journal, task),
         )
         desk = Desk(journal, engine.poke)
         driving = asyncio.create_task(engine.run())
@@ -122,6 +123,9 @@ class Night:
     def house(self, _journal: Journal) -> House:
         """The ports of one engine's life."""
         return self.world.house()
+
+    def parked(self, _journal: Journal, _task: str) -> None:
+        """Told of each task that parks."""
 
     def _meddle(self, desk: Desk) -> None:
         self.between(desk, self.points)

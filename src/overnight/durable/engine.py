@@ -30,7 +30,15 @@ HOLD_FLOOR_S = 1.0
 class Engine:
     """Drives the tasks of one journal. One per journal: the lock sees to that."""
 
-    def __init__(self, journal: Journal, flows: Mapping[str, Flow], pools: Mapping[str, Pool] | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        flows: Mapping[str, Flow],
+        pools: Mapping[str, Pool] | None = None,
+        parked: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """parked: told of each task that parks, in the transaction that journals it."""
+        self._parked = parked
         self.journal, self.flows, self.pools = journal, flows, dict(pools or {})
         self.live: dict[str, asyncio.Task[None]] = {}
         self.stories: dict[str, Story] = {}
@@ -289,6 +297,7 @@ class Engine:
                  int(story.deaf), now, story.id),
             )  # fmt: skip
             story.tell_phase()
+            self._parked(story.id)
             if hold is not None and not (hold.looks and self._told_so(story.id, hold)):
                 self.journal.tell("task.held", task=story.id, why=f"{hold.reason}: {hold.why}", until=hold.until)
             if park.came():  # while we were parking

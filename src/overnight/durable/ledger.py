@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, time, timedelta
 from decimal import ROUND_CEILING, Decimal
 
@@ -121,14 +121,17 @@ class Ledger:
         return windows_of(self._db, run, scopes)
 
     def reserve(self, run: Run, allowance: Allowance, windows: Sequence[Window], *, paid: bool) -> None:
-        """Set the allowance aside. To be called in the transaction that looked at the windows."""
+        """Set the allowance aside, in the place of an earlier one. To be called in the transaction that looked at the
+        windows."""
         day, month, _, _ = day_of(run.at)
         usd = _parts(allowance.usd) if paid and allowance.usd is not None else 0
         row = (run.id, run.task, run.repo, day, month, run.at, paid, encode(allowance).decode(),
                encode(windows).decode(), usd, allowance.tokens or 0)  # fmt: skip
         sql = (
             "INSERT INTO spend(run, task, repo, day, month, at, paid, allowance, windows, reserved_usd, reserved_tokens) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET day = excluded.day, month = excluded.month, "
+            "at = excluded.at, paid = excluded.paid, allowance = excluded.allowance, windows = excluded.windows, "
+            "reserved_usd = excluded.reserved_usd, reserved_tokens = excluded.reserved_tokens"
         )
         self._db.execute(sql, row)
         given = Amount(usd=None, tokens=allowance.tokens)
@@ -137,6 +140,30 @@ class Ledger:
                               show_amount(given) if allowance.tokens is not None else "") if part
         )  # fmt: skip
         self._journal.tell("budget.granted", task=run.task, why=words or "no limit", run=run.id)
+
+    def rest(self, task: str, begun: Callable[[str], bool]) -> None:
+        """Give back for the time being what a task's runs were given that have not begun: it waits, and nobody knows
+        how long. `LedgerPurse.take_up` sets it aside again. To be called in a transaction. Of a ledger that can't be
+        read nothing is given back."""
+        sql = "SELECT run FROM spend WHERE task = ? AND settled IS NULL AND (reserved_usd > 0 OR reserved_tokens > 0)"
+        try:
+            rows = self._db.execute(sql, (task,)).fetchall()
+        except sqlite3.Error:
+            return
+        for row in rows:
+            if ASKING not in row["run"] and not begun(row["run"]):
+                self._db.execute("UPDATE spend SET reserved_usd = 0, reserved_tokens = 0 WHERE run = ?", (row["run"],))
+                self._journal.tell("budget.returned", task=task, why="the task waits", run=row["run"])
+
+    def resting(self, run: str) -> bool:
+        """Whether a run was given something that is not set aside for it now."""
+        sql = "SELECT allowance, paid, reserved_usd, reserved_tokens FROM spend WHERE run = ? AND settled IS NULL"
+        row = self._db.execute(sql, (run,)).fetchone()
+        if row is None:
+            return False
+        given = decode(row["allowance"], Allowance)
+        due = (_parts(given.usd) if row["paid"] and given.usd is not None else 0, given.tokens or 0)
+        return due != (row["reserved_usd"], row["reserved_tokens"])
 
     def open_runs(self, task: str) -> tuple[str, ...]:
         """Runs of a task that were given something and are not settled."""

@@ -11,7 +11,7 @@ import msgspec
 
 from overnight.durable.journal import Journal
 from overnight.durable.ledger import ASKING, SPANS, Ledger, Run, Scope
-from overnight.judge.budget import BudgetSettings, Short, Sum, charge, grant, left_of, show_amount
+from overnight.judge.budget import BudgetSettings, Short, Sum, Window, charge, grant, left_of, show_amount
 from overnight.judge.budget import loan as can_lend
 from overnight.missions.codec import convert
 from overnight.missions.hold import Held, Hold, HoldReason
@@ -52,12 +52,25 @@ class LedgerPurse:
             left = left_of(windows, paid=paid)
             if (before := self._ledger.granted(run)) is not None:
                 return Grant(allowance=before, left=left)
-            found = grant(windows, paid=paid)
-            if isinstance(found, Short):
-                raise Held(self._hold(task, found))
-            allowance = msgspec.structs.replace(found, usual=self._ledger.usual(who.repo) if paid else None)
-            self._ledger.reserve(who, allowance, windows, paid=paid)
-        return Grant(allowance=allowance, left=left)
+            return Grant(allowance=self._give(task, who, windows, paid=paid), left=left)
+
+    async def take_up(self, task: Task, run: str, agent: str, budget: Budget) -> Allowance:
+        """What the run may spend, now that it starts: as granted, or anew where that was given back meanwhile."""
+        journal, paid = self._journal, self._paid(agent)
+        with journal.tx("take up"):
+            before = self._ledger.granted(run)
+            if before is not None and not self._ledger.resting(run):
+                return before
+            who = Run(id=run, task=task.id, repo=task.repo.name, at=journal.clock.now())
+            return self._give(task, who, self._ledger.windows(who, self.scopes(task, budget)), paid=paid)
+
+    def _give(self, task: Task, who: Run, windows: tuple[Window, ...], *, paid: bool) -> Allowance:
+        found = grant(windows, paid=paid)
+        if isinstance(found, Short):
+            raise Held(self._hold(task, found))
+        allowance = msgspec.structs.replace(found, usual=self._ledger.usual(who.repo) if paid else None)
+        self._ledger.reserve(who, allowance, windows, paid=paid)
+        return allowance
 
     async def settle(self, run: str, outcome: RunOutcome) -> Sum:
         """Take what the run used, and give back the rest."""

@@ -198,6 +198,10 @@ class AdmittedPurse:
         self._admission.check(task.id, run, agent)
         return await self._purse.grant(task, run, agent, budget)
 
+    async def take_up(self, task: Task, run: str, agent: str, budget: Budget) -> Allowance:
+        """As the port says. Whether the run may start is asked by the fleet: one that has begun may always go on."""
+        return await self._purse.take_up(task, run, agent, budget)
+
     async def settle(self, run: str, outcome: RunOutcome) -> Sum:
         return await self._purse.settle(run, outcome)
 

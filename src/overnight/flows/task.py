@@ -147,7 +147,7 @@ class _Attempts:
             chosen = await t.step(f"route {n}", self._route, given.left)
             spec = self._spec(run, git_dir, start, chosen, given.allowance)
             with t.stopped_by(house.fleet.stop, run, "a person asked for it"):
-                outcome = await t.step(f"run {n}", house.fleet.run, spec)
+                outcome = await t.step(f"run {n}", self._run, spec, agent)
             await t.step(f"settle {n}", house.purse.settle, run, outcome)
             if spec.resume is not None:
                 said = f"not the session of {spec.resume_of}: {outcome.fresh}" if outcome.fresh else spec.resume_of
@@ -170,6 +170,12 @@ class _Attempts:
         )
         self.done.append(attempt)
         return attempt
+
+    async def _run(self, spec: RunSpec, agent: str) -> RunOutcome:
+        """The run, with what it may spend by now: the task may have waited since the grant, its money given back."""
+        budget = self.ground.policy.limits.budget
+        allowance = await self.house.purse.take_up(self.task, spec.id, agent, budget)
+        return await self.house.fleet.run(replace(spec, allowance=allowance))
 
     def _file(self, n: int, outcome: RunOutcome) -> None:
         """Put what the run would have asked a person on record, each once for the task."""
