@@ -186,7 +186,7 @@ def test_a_task_that_waits_keeps_no_money(tmp_path: Path) -> None:
     night.drive()
     assert "canary-failed" in (night.hold("a") or "")
     assert night.reserved() == 0
-    assert len(night.told("budget.returned")) == 1
+    assert night.told("budget.granted") == ["5 USD"]
     night.submit(task("b"))
     night.drive()
     assert night.phases()["b"] == Phase.LANDED
@@ -201,6 +201,7 @@ def test_a_task_that_waits_keeps_no_money(tmp_path: Path) -> None:
     assert found is not None
     assert found.usd == Decimal("3.5")
     assert (spent(night), night.reserved()) == (5, 0)
+    assert night.told("budget.granted") == ["5 USD", "5 USD", "3.5 USD"]
 
 
 def test_a_task_that_waited_goes_on_only_with_money(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ class Ledger:
         """Set the allowance aside, in the place of an earlier one. To be called in the transaction that looked at the
         windows."""
         day, month, _, _ = day_of(run.at)
+        before = self.granted(run.id)
         usd = _parts(allowance.usd) if paid and allowance.usd is not None else 0
         row = (run.id, run.task, run.repo, day, month, run.at, paid, encode(allowance).decode(),
                encode(windows).decode(), usd, allowance.tokens or 0)  # fmt: skip
@@ -134,6 +135,8 @@ class Ledger:
             "reserved_usd = excluded.reserved_usd, reserved_tokens = excluded.reserved_tokens"
         )
         self._db.execute(sql, row)
+        if before is not None and (before.usd, before.tokens) == (allowance.usd, allowance.tokens):
+            return  # it was told
         given = Amount(usd=None, tokens=allowance.tokens)
         words = " and ".join(
             part for part in (f"{allowance.usd.normalize():f} USD" if allowance.usd is not None else "",
@@ -143,8 +146,8 @@ class Ledger:
 
     def rest(self, task: str, begun: Callable[[str], bool]) -> None:
         """Give back for the time being what a task's runs were given that have not begun: it waits, and nobody knows
-        how long. `LedgerPurse.take_up` sets it aside again. To be called in a transaction. Of a ledger that can't be
-        read nothing is given back."""
+        how long. `LedgerPurse.take_up` sets it aside again. It may look every few seconds, so nothing is told. To be
+        called in a transaction. Of a ledger that can't be read nothing is given back."""
         sql = "SELECT run FROM spend WHERE task = ? AND settled IS NULL AND (reserved_usd > 0 OR reserved_tokens > 0)"
         try:
             rows = self._db.execute(sql, (task,)).fetchall()
@@ -153,7 +156,6 @@ class Ledger:
         for row in rows:
             if ASKING not in row["run"] and not begun(row["run"]):
                 self._db.execute("UPDATE spend SET reserved_usd = 0, reserved_tokens = 0 WHERE run = ?", (row["run"],))
-                self._journal.tell("budget.returned", task=task, why="the task waits", run=row["run"])
 
     def resting(self, run: str) -> bool:
         """Whether a run was given something that is not set aside for it now."""
