@@ -2,10 +2,11 @@
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 NODE := node_modules/.stamp
+VENDOR := src/overnight/dashboard/static/vendor
 
 .PHONY: setup demo test check bench guard-report lock clean
 
-setup: $(STAMP) $(NODE)
+setup: $(STAMP) $(NODE) $(VENDOR)/.stamp
 
 $(STAMP): requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -16,6 +17,14 @@ $(STAMP): requirements.lock pyproject.toml
 # What pages are served with, and the published descriptions that tests hold our doubles to.
 $(NODE): package.json package-lock.json
 	npm ci --silent
+	@touch $@
+
+# What browsers are given; it is part of the wheel.
+$(VENDOR)/.stamp: $(NODE)
+	mkdir -p $(VENDOR)
+	cp node_modules/htmx.org/dist/htmx.min.js node_modules/htmx.org/dist/ext/hx-sse.min.js $(VENDOR)/
+	cp node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css $(VENDOR)/
+	sed -i '/^\/\/# sourceMappingURL=/d' $(VENDOR)/*.js
 	@touch $@
 
 demo: $(STAMP)

@@ -28,6 +28,9 @@ pytest_collect_file = Sybil(
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
 ).pytest()
 
+# A daemon that a test starts serves no pages, unless that is what the test is about: they have one port.
+os.environ["OVERNIGHT_WEB"] = "off"
+
 # The same examples every time where a red test stops a landing; new ones on every other run, where they are looked into.
 # Properties are about values, never about speed.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -49,7 +49,11 @@ class Bench:
     def environ(self) -> dict[str, str]:
         """Of its own: nothing of the person's agents."""
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "ANTHROPIC_API_KEY": "bench"}
-        return env | {"OVERNIGHT_HOME": str(self.home), "OVERNIGHT_CONFIG": str(self.folder / "config.toml")}
+        return env | {
+            "OVERNIGHT_WEB": "off",
+            "OVERNIGHT_HOME": str(self.home),
+            "OVERNIGHT_CONFIG": str(self.folder / "config.toml"),
+        }
 
     def start(self) -> float:
         """Seconds until the daemon answers."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from overnight import __version__
+from overnight.api.keep import Kept
 from overnight.audit.checkpoints import Made
 from overnight.audit.upkeep import Upkeep
 from overnight.config import Settings
@@ -51,8 +52,26 @@ STARTS_WITHIN_S = 15.0
 
 def run(settings: Settings, home: Path, ready: Callable[[], None] | None = None) -> int:
     """Be the daemon until SIGTERM, SIGINT or `overnight down`. Raises AlreadyRunning and the like."""
-    asyncio.run(serve(settings, home, ready or (lambda: None)))
+    asyncio.run(_with_pages(settings, home, ready or (lambda: None)))
     return 0
+
+
+async def _with_pages(settings: Settings, home: Path, ready: Callable[[], None]) -> None:
+    """Serve, with a child beside it that serves the pages: nobody who looks can stall what is looked at."""
+    if not settings.web.on or os.environ.get("OVERNIGHT_WEB") == "off":
+        await serve(settings, home, ready)
+        return
+    argv = (sys.executable, "-P", "-m", "overnight.web_process")
+    pages = Kept(argv, {**os.environ, "OVERNIGHT_HOME": str(home)}, home / "web.log")
+
+    def up() -> None:
+        ready()
+        pages.start()
+
+    try:
+        await serve(settings, home, up)
+    finally:
+        await pages.stop()
 
 
 async def serve(settings: Settings, home: Path, ready: Callable[[], None], observer: Observer | None = None) -> None:

@@ -26,11 +26,13 @@ OvernightError
 │   ├── AuditKeyUnusable
 │   ├── PeopleKeyUnusable
 │   ├── CassetteBroken          exit code 5
+│   ├── AlreadyServed
 │   └── AlreadyRunning
 ├── Unavailable                 the outside is not there; the task holds, no attempt is spent
 │   ├── DaemonUnreachable
 │   ├── BoxUnavailable
 │   ├── AgentUnavailable
+│   ├── CannotListen
 │   └── RepositoryGone
 └── GitFailed                   git said no where it should not have
 
@@ -168,6 +170,10 @@ class AlreadyRunning(Refused):
     """Another Overnight (process {pid}) holds {path}. `overnight status` talks to it; `overnight down` ends it."""
 
 
+class AlreadyServed(Refused):
+    """The dashboard of this state folder is served already, at {url} (process {pid}). End that one first."""
+
+
 class Unavailable(OvernightError):
     """{problem}"""
 
@@ -184,6 +190,10 @@ class BoxUnavailable(Unavailable):
 
 class AgentUnavailable(Unavailable):
     """The agent {agent!r} can't be started: {reason}. {install}"""
+
+
+class CannotListen(Unavailable):
+    """Nothing can be served at {address}, port {port}: {reason}. Choose others with `web.address` and `web.port`."""
 
 
 class RepositoryGone(Unavailable):

@@ -47,6 +47,7 @@ class Machine:
             "PATH": os.environ["PATH"],
             "HOME": str(folder / "person"),
             "OVERNIGHT_HOME": str(self.home),
+            "OVERNIGHT_WEB": "off",
             "OVERNIGHT_CONFIG": str(folder / "config.toml"),
             "ANTHROPIC_API_KEY": KEY,
         }

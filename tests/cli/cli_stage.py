@@ -59,6 +59,7 @@ class Desktop:
         self.folder, self.home, self.clock = folder, folder / "state", clock or SystemClock()
         self.env = {
             "OVERNIGHT_HOME": str(self.home),
+            "OVERNIGHT_WEB": "off",
             "OVERNIGHT_CONFIG": str(folder / "config.toml"),
             "HOME": str(folder),
             "PATH": os.environ["PATH"],

@@ -38,7 +38,7 @@ class Night:
         self.folder, self.home = folder, folder / "state"
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(folder), "OVERNIGHT_HOME": str(self.home),
-            "OVERNIGHT_CONFIG": str(folder / "config.toml"), "ANTHROPIC_API_KEY": "opens-nothing",
+            "OVERNIGHT_WEB": "off", "OVERNIGHT_CONFIG": str(folder / "config.toml"), "ANTHROPIC_API_KEY": "opens-nothing",
         }  # fmt: skip
         self.settings()
         repo = folder / "repo"

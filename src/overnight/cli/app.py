@@ -75,6 +75,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Keep": {
         "repo": Entry("overnight.cli.repo:repo", "Register, list and remove repositories."),
+        "web": Entry("overnight.cli.web:web", "The dashboard and the HTTP API."),
         "guard": Entry("overnight.cli.guard:guard", "What the guard makes of a command; the guard by itself."),
         "doctor": Entry(
             "overnight.cli.doctor:doctor", "Whether this machine is fit for a night; tries what is forbidden."

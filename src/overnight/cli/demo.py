@@ -109,6 +109,7 @@ class _Night:
         """An environment of its own: nothing of the person's agents gets in, unless the demo is live."""
         env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.folder / "home"), "LANG": "C.UTF-8"}
         env |= {"OVERNIGHT_HOME": str(self.home), "OVERNIGHT_CONFIG": str(self.folder / "config.toml")}
+        env |= {"OVERNIGHT_WEB": "off"}  # its port is for the person's own daemon
         if self.live:
             return env | {name: os.environ[name] for name in LOGINS if name in os.environ}
         return env | {"ANTHROPIC_API_KEY": "demo-key-that-stays-outside-the-box"}

@@ -20,6 +20,7 @@ SETTINGS_KEYS = frozenset({
     "limits",
     "judges",
     "report",
+    "web",
 })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct
 
 from overnight.agents.choose import AgentSettings
+from overnight.api.settings import WebSettings
 from overnight.boxes.settings import BoxSettings
 from overnight.cassette.recorder import CassetteSettings
 from overnight.config.document import read
@@ -144,6 +145,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     canary: Canary = Canary()
     guard: GuardSettings = GuardSettings()
     cassette: CassetteSettings = CassetteSettings()
+    web: WebSettings = WebSettings()
     #: Models that judge results, by a name of your choice.
     judges: dict[str, JudgeSettings] = {}
     #: Who may decide besides you at this machine, by name.
@@ -229,6 +231,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
             where = f"`redact.patterns`, number {n}"
             yield Problem(("redact", "patterns"), f"{where}, is no regular expression: {error}")
     yield from hosts(("bounds", "egress"), settings.bounds.egress)
+    yield from hosts(("web", "hosts"), settings.web.hosts)
     yield from guard_rules(settings.guard, ("guard",))
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from judge_rules(settings.judges)

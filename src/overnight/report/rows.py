@@ -25,7 +25,7 @@ QUEUED = "state != 'done' AND hold IS NULL AND phase = 'queued'"
 IN_LINE = "priority DESC, created, id"
 
 #: Reasons that pass without anybody's doing, when a time is known or another task's end is awaited.
-_PASSING = frozenset(
+PASSING = frozenset(
     {
         HoldReason.LIMIT_REACHED,
         HoldReason.VENDOR_OUTAGE,
@@ -134,7 +134,7 @@ def _needs_person(db: sqlite3.Connection, hold: Hold, wait_for: str) -> bool:
     if hold.reason is HoldReason.DEPENDENCY:
         other = db.execute("SELECT state FROM task WHERE id = ?", (wait_for.removeprefix("task "),)).fetchone()
         return other is None or other["state"] == "done"
-    return hold.until is None or hold.reason not in _PASSING
+    return hold.until is None or hold.reason not in PASSING
 
 
 def rows_where(

@@ -1,0 +1,99 @@
+"""Says when it is worth looking again: something was written to the journal, or by a run.
+
+One thread sleeps in the kernel until a file changes. Whoever waits is woken, looks for himself and goes at his own
+pace: nobody has a queue, so a slow viewer costs nothing, and nothing is ever written to from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from overnight.errors import OvernightError
+from overnight.report.journal import reading
+from overnight.report.watch import Watch
+
+#: Changes closer together than this are one.
+APART_S = 0.1
+
+
+class Pulse:
+    """The thread, and those who wait for it."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        #: Grows with every change that was seen.
+        self.beat = 0
+        #: Number of the journal's latest event.
+        self.seq = 0
+        self.ended = False
+        self._wanted: tuple[Path, ...] = ()
+        self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._lock = threading.Lock()
+        self._watch = Watch(at_least=1.0)
+        self._thread = threading.Thread(target=self._run, name="overnight-pulse", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wake everybody."""
+        self.ended = True
+        self._watch.wake()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._watch.__exit__(None, None, None)
+        self._wake()
+
+    def touch(self) -> None:
+        """Something changed that no file shows."""
+        self.beat += 1
+        self._wake()
+
+    def follow(self, folders: Iterable[Path]) -> None:
+        """Also look at what is written in these folders."""
+        self._wanted = tuple(folders)
+
+    async def wait(self, beat: int, most: float) -> None:
+        """Return when there was a change since `beat`, or after `most` seconds."""
+        woken = asyncio.Event()
+        with self._lock:
+            if self.beat != beat or self.ended:
+                return
+            self._waiting[woken] = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(most):
+                await woken.wait()
+        except TimeoutError:
+            pass
+        finally:
+            with self._lock:
+                self._waiting.pop(woken, None)
+
+    def _run(self) -> None:
+        while not self.ended:
+            for folder in (self._home, *self._wanted):
+                self._watch.folder(folder)
+            self._watch.wait()
+            self._look()
+            self.beat += 1
+            self._wake()
+            time.sleep(APART_S)
+
+    def _look(self) -> None:
+        with contextlib.suppress(OvernightError, sqlite3.Error), reading(self._home) as db:
+            self.seq = db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+
+    def _wake(self) -> None:
+        with self._lock:
+            for woken, loop in self._waiting.items():
+                with contextlib.suppress(RuntimeError):  # that loop has ended
+                    loop.call_soon_threadsafe(woken.set)
+            self._waiting.clear()

@@ -1,0 +1,78 @@
+"""The models of System and Night."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from typing import Any
+
+from overnight import __version__
+from overnight.api.site import DAY_S, Site
+from overnight.durable.journal import verify_journal
+from overnight.errors import BadInput, JournalBroken
+from overnight.report.journal import JOURNAL, reading
+from overnight.report.now import now as look
+
+#: Events up to which the journal is verified while somebody waits for the page.
+QUICK = 200_000
+
+
+def model(site: Site) -> dict[str, Any]:
+    """Health, versions, disk, records."""
+    home = site.home
+    disk = shutil.disk_usage(home)
+    parts = [(name, _size(home / name)) for name in (JOURNAL, "usage.db")]
+    return {
+        "health": site.health(), "home": str(home), "disk": disk, "files": [part for part in parts if part[1]],
+        "versions": (("Overnight", __version__), ("Python", platform.python_version()), ("SQLite", _sqlite()),
+                     ("System", f"{platform.system()} {platform.release()} {platform.machine()}")),
+        "journal": _journal(site), "canaries": _canaries(site), "address": site.machine.web.address,
+        "now": time.time(),
+    }  # fmt: skip
+
+
+def _sqlite() -> str:
+    import sqlite3
+
+    return sqlite3.sqlite_version
+
+
+def _size(path: Any) -> int:
+    try:
+        return int(path.stat().st_size)
+    except OSError:
+        return 0
+
+
+def _journal(site: Site) -> dict[str, Any]:
+    """Whether its chain holds; not looked at while that would take long."""
+    if site.pulse.seq > QUICK:
+        return {"state": "long", "events": site.pulse.seq, "words": ""}
+    try:
+        return {"state": "whole", "events": verify_journal(site.home / JOURNAL), "words": ""}
+    except BadInput:
+        return {"state": "none", "events": 0, "words": ""}
+    except JournalBroken as error:
+        return {"state": "broken", "events": site.pulse.seq, "words": str(error)}
+
+
+def _canaries(site: Site) -> list[dict[str, Any]]:
+    """The latest canary of each agent."""
+    sql = (
+        "SELECT at, what, why, json_extract(data, '$.agent') AS agent FROM event "
+        "WHERE what IN ('canary.passed', 'canary.failed') ORDER BY seq DESC LIMIT 50"
+    )
+    found = dict[str, dict[str, Any]]()
+    with reading(site.home) as db:
+        for row in db.execute(sql):
+            found.setdefault(
+                row["agent"] or "?", {"at": row["at"], "passed": row["what"] == "canary.passed", "why": row["why"]}
+            )
+    return [{"agent": agent, **each} for agent, each in found.items()]
+
+
+def night(site: Site) -> dict[str, Any]:
+    """What came of the last night."""
+    at = time.time()
+    return {"night": look(site.home, at, at - DAY_S), "health": site.health()}

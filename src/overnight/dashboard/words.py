@@ -1,0 +1,105 @@
+"""What pages say, in English and in other languages; times and sums as people read them.
+
+The English text is its own key. A text that a language lacks is shown in English.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+
+from overnight.missions.units import show_duration, show_size
+
+#: Code -> name, as its speakers call it.
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+Say = Callable[..., str]
+
+
+@cache
+def texts(language: str) -> dict[str, str]:
+    """English -> this language; empty for English."""
+    if language not in LANGUAGES or language == "en":
+        return {}
+    file = resources.files("overnight.dashboard") / "texts" / f"{language}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def speaker(language: str) -> Say:
+    """`say("{n} queued", n=3)` in a language."""
+    known = texts(language)
+
+    def say(text: str, **values: object) -> str:
+        said = known.get(text, text)
+        return said.format(**values) if values else said
+
+    return say
+
+
+def choose(cookie: str, accepted: str) -> str:
+    """The language of a request: what was chosen, else what the browser prefers, else English."""
+    if cookie in LANGUAGES:
+        return cookie
+    for part in accepted.split(","):
+        code = part.split(";")[0].strip().lower().partition("-")[0]
+        if code in LANGUAGES:
+            return code
+    return "en"
+
+
+def clock(at: float | None, now: float | None = None) -> str:
+    """`03:12` today, `Mon 03:12` within a week, otherwise its date."""
+    if at is None:
+        return "–"
+    now = time.time() if now is None else now
+    then, today = time.localtime(at), time.localtime(now)
+    if then[:3] == today[:3]:
+        return time.strftime("%H:%M", then)
+    return time.strftime("%a %H:%M" if abs(now - at) < 6 * 86400 else "%d %b %Y", then)
+
+
+def stamp(at: float | None) -> str:
+    """`03:12:07`, of today or any day."""
+    return "–" if at is None else time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def iso(at: float) -> str:
+    """For a machine: `2026-11-21T03:12:07Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def span(seconds: float) -> str:
+    """`3m20s`, never less than nothing."""
+    return show_duration(max(0.0, seconds))
+
+
+def money(amount: Decimal | float | None) -> str:
+    """`$0.42`; an unknown sum is not none."""
+    if amount is None:
+        return "?"
+    value = Decimal(str(amount))
+    if value and abs(value) < Decimal("0.01"):
+        return "<$0.01"
+    return f"${value:,.2f}"
+
+
+def many(count: int) -> str:
+    """`950`, `12.3k`, `4.5M`."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")):
+        if count >= size:
+            return f"{count / size:.1f}".removesuffix(".0") + unit
+    return str(count)
+
+
+def short(commit: str | None) -> str:
+    """A commit's first characters."""
+    return commit[:10] if commit else "–"
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "clock": clock, "stamp": stamp, "iso": iso, "span": span, "money": money, "many": many, "short": short,
+    "size": show_size,
+}  # fmt: skip
