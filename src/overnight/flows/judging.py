@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from overnight.durable.flow import Story
 from overnight.flows.deciding import ask_about, decided
@@ -24,6 +25,11 @@ class Approved(Struct, frozen=True):
 
     #: Who said so; empty when nobody had to.
     by: str
+    #: What it was said about, where that was looked at.
+    examined: Examined | None = None
+    opinions: tuple[Opinion, ...] = ()
+    #: A person has yet to say so, once the forge's checks are green as well.
+    hold: Hold | None = None
 
 
 class Redo(Struct, frozen=True):
@@ -67,7 +73,8 @@ async def judged(
     result = tally(
         opinions, ground.policy.judges, commit=examined.commit, evidence=examined.evidence, author=examined.family
     )
-    return await _decided(t, task, ground, n, examined, result, mends=mends)
+    verdict = await _decided(t, task, ground, n, examined, result, mends=mends)
+    return replace(verdict, examined=examined, opinions=opinions) if isinstance(verdict, Approved) else verdict
 
 
 async def _decided(
@@ -80,12 +87,24 @@ async def _decided(
         case Repair(why=why):
             return Redo(result.issues if isinstance(result, Failed) and not examined.risk.blocks else (why,))
         case AskPerson(why=why):
-            return await _asked(t, n, examined.commit, _hold(task, examined.commit, HoldReason.NEEDS_APPROVAL, why))
+            hold = _hold(task, examined.commit, HoldReason.NEEDS_APPROVAL, why)
+            if _later(task, ground, examined):
+                return Approved("", hold=hold)
+            return await _asked(t, n, examined.commit, hold)
         case Disagree(why=why):
-            return await _asked(t, n, examined.commit, _hold(task, examined.commit, HoldReason.JUDGES_DISAGREE, why))
+            hold = _hold(task, examined.commit, HoldReason.JUDGES_DISAGREE, why)
+            if _later(task, ground, examined):
+                return Approved("", hold=hold)
+            return await _asked(t, n, examined.commit, hold)
         case Blocked(why=why):
             hold = _hold(task, examined.commit, HoldReason.NEEDS_APPROVAL, f"{BLOCKED}{why}", " --anyway")
             return await _asked(t, n, examined.commit, hold, anyway=True)
+
+
+def _later(task: Task, ground: Ground, examined: Examined) -> bool:
+    """Whether a person is asked on its pull request, and not before: what the forge's checks run is changed by nobody."""
+    runs_there = any(factor.name == "workflows" for factor in examined.risk.factors)
+    return (task.landing or ground.policy.landing).remote and not runs_there
 
 
 def _hold(task: Task, commit: str, reason: HoldReason, why: str, how: str = "") -> Hold:

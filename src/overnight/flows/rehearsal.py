@@ -22,7 +22,7 @@ from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import Check, LandingMode, Policy
 from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome, RunSpec, TakenBack
 from overnight.missions.task import Task
-from overnight.ports import Conflict, Examined, Ground, House, Landed, Moved, Purse, Staged
+from overnight.ports import Conflict, Examined, Forge, Ground, House, Landed, Moved, Purse, Staged
 
 
 class Act(StrEnum):
@@ -62,6 +62,7 @@ class World:
         self.given: set[str] = set()
         self.purse: Purse = _Purse(self)
         self.target = ["base"]
+        self.forge: Forge | None = None
         self.landed: Counter[str] = Counter()
         self.agents: Counter[str] = Counter()
         self.outcomes: dict[str, RunOutcome] = {}
@@ -90,6 +91,7 @@ class World:
             _Examiner(self),
             _Judges(self),
             purse=self.purse,
+            forge=self.forge,
         )
 
     def act(self, run: str) -> Act:
@@ -249,10 +251,16 @@ class _Lander:
         return Landed(commit=staged.commit, branch=ground.policy.target)
 
     async def update(self, task: Task, commit: str, onto: str, run: str) -> Staged | Conflict:
-        raise NotImplementedError("a world without a forge")
+        world = self._world
+        if world.commits[commit] is Act.CONFLICTS:
+            return Conflict(against=onto, paths=("file",), detail="both changed it")
+        merged = f"{commit} with {onto}"
+        world.commits[merged] = world.commits[commit]
+        world.during(f"update {commit}")
+        return Staged(commit=merged, onto=onto, same_tree=False)
 
     async def behind(self, task: Task, commit: str) -> Staged | Moved:
-        raise NotImplementedError("a world without a forge")
+        return Staged(commit=commit, onto=self._world.target[-1], same_tree=False)
 
     async def branch(self, task: Task, commit: str) -> Landed:
         world = self._world

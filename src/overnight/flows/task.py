@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.flows import runbook
+from overnight.flows.forge import Mend, PullStory, Shut, may_push
 from overnight.flows.judging import Approved, Redo, Rejected, judged
 from overnight.flows.landing import Broke, land
 from overnight.flows.mutation import mutated
@@ -34,10 +35,10 @@ async def carry_out(t: Story, house: House) -> Finish:
         for other in task.after:
             await t.after(other, Phase.LANDED)
         ending = await _work(t, house, task)
-    except Cancelled:
+    except Cancelled as cancelled:
         rescue = await t.step("tidy after cancel", house.workshop.tidy, task)
         await t.step("settle after cancel", house.purse.release, task)
-        ending = Ending(phase=Phase.CANCELLED, why="cancelled by a person", rescue=rescue)
+        ending = Ending(phase=Phase.CANCELLED, why=str(cancelled) or "cancelled by a person", rescue=rescue)
     return Finish(ending.phase, ending.why, ending)
 
 
@@ -45,6 +46,8 @@ async def _work(t: Story, house: House, task: Task) -> Ending:
     t.at(Phase.PREPARING)
     with t.slot(WORK, task.repo.name):
         ground = await t.step("prepare", house.workshop.prepare, task)
+        if (task.landing or ground.policy.landing).remote:
+            await may_push(t, house, task, ground)
         with t.cancellable():
             baseline = await t.step("baseline", house.checks.run, task, ground.base, ground.policy.checks, "baseline")
 
@@ -78,16 +81,32 @@ async def _proved(t: Story, house: House, work: _Attempts, attempt: Attempt) -> 
             return await _ended(t, house, task, attempt, Phase.REJECTED, why)
         case Redo(issues):
             return await work.faulted(attempt, issues)
-        case Approved():
+        case Approved() as approved:
             pass
-    match await land(t, house, task, ground, work.baseline, attempt):
+    match await _brought(t, house, work, attempt, approved):
         case Landed() as landed:
             return await _landed(t, house, task, attempt, landed)
+        case Shut(why):
+            return await _ended(t, house, task, attempt, Phase.REJECTED, why)
+        case Mend(issues, quotes):
+            ending = await work.faulted(replace(attempt, quotes=quotes), issues)
+            if ending is not None:
+                await work.pulls.farewell(f"Overnight gave up: {ending.why}")
+            return ending
         case Broke(checks, names):
             return await work.broke_on_target(attempt, checks, names)
         case Conflict() as conflict:
             await work.conflicts(attempt.n, conflict)
     return None
+
+
+async def _brought(
+    t: Story, house: House, work: _Attempts, attempt: Attempt, approved: Approved
+) -> Landed | Conflict | Broke | Mend | Shut:
+    """To its target, by the repo's mode."""
+    if (work.task.landing or work.ground.policy.landing).remote:
+        return await work.pulls.land(work.done, approved)
+    return await land(t, house, work.task, work.ground, work.baseline, attempt)
 
 
 async def _clarified(t: Story, task: Task, policy: Clarify) -> tuple[Answered, ...]:
@@ -132,6 +151,7 @@ class _Attempts:
         self.why = ""
         self.conflict: Conflict | None = None
         self.limit = task.attempts or ground.policy.limits.attempts
+        self.pulls = PullStory(t, house, task, ground, baseline)
 
     async def next(self, n: int) -> Attempt:
         """One more run, what came out of it, and our own checks on exactly that."""

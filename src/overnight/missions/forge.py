@@ -46,7 +46,7 @@ class Pulls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     authors: tuple[str, ...] = ()
 
 
-class PullRequest(Struct, frozen=True, kw_only=True):
+class PullRequest(Struct, frozen=True, kw_only=True, tag="pull-request"):
     """A pull request as the forge shows it now."""
 
     number: int
@@ -112,6 +112,21 @@ class Comment(Struct, frozen=True, kw_only=True):
     line: int | None = None
     #: A review that asks for changes.
     blocks: bool = False
+
+
+class Quote(Struct, frozen=True, kw_only=True):
+    """Untrusted words from outside, for a run's prompt: fenced there, as data."""
+
+    #: Who says it, and about what.
+    source: str
+    text: str
+
+
+class IssueRef(Struct, frozen=True, kw_only=True):
+    """The issue that a task came from."""
+
+    number: int
+    url: str
 
 
 class Issue(Struct, frozen=True, kw_only=True):

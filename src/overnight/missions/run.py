@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from overnight.missions.context import ContextUse
+from overnight.missions.forge import Quote
 from overnight.missions.guarding import GuardTable
 from overnight.missions.limits import Contact, Trouble
 from overnight.missions.money import Allowance, Bill, ModelUse
@@ -260,6 +261,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     broke: tuple[str, ...] = ()
     #: What the judges found to be mended.
     issues: tuple[str, ...] = ()
+    #: What the forge's checks and reviewers say of it: untrusted words.
+    quotes: tuple[Quote, ...] = ()
     #: How far its runbook is in the result's commit; None when it has none.
     runbook: Standing | None = None
     #: What its tests say without its source; None where the policy does not ask for that.

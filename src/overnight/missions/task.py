@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.missions.forge import IssueRef
 from overnight.missions.policy import LandingMode, Tier
 
 
@@ -84,6 +85,8 @@ class Task(Struct, frozen=True, kw_only=True):
     fork: Fork | None = None
     #: Path of the checklist that it is about, from the root of the repository; None when there is none.
     runbook: str | None = None
+    #: The issue of the forge that it came from.
+    issue: IssueRef | None = None
 
 
 class Ending(Struct, frozen=True, kw_only=True):
