@@ -45,7 +45,7 @@ class LocalLander:
             return Staged(
                 commit=onto, onto=onto, same_tree=await repository.tree(onto) == await repository.tree(commit)
             )
-        merged = await _merge(repository, onto, commit)
+        merged = await merge_trees(repository, onto, commit)
         if isinstance(merged, Conflict):
             return merged
         message = f"{one_line(task.title)}\n\nOvernight-Task: {task.id}\nOvernight-Run: {run}"
@@ -136,7 +136,7 @@ class LocalLander:
         return Landed(commit=commit, branch=name, note=note)
 
 
-async def _merge(repository: Repository, onto: str, commit: str) -> str | Conflict:
+async def merge_trees(repository: Repository, onto: str, commit: str) -> str | Conflict:
     """The merged tree, or where it conflicts. No merge driver of anybody runs."""
     done = await repository.plain.call(
         "merge-tree", "--write-tree", "--name-only", "--messages", "-z", onto, commit, ok=(0, 1, 128)
