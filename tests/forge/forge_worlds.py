@@ -10,7 +10,7 @@ from overnight.landing.forge.fake import MemoryForge
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.policy import Policy
 from overnight.missions.task import Repo, Task
-from overnight.ports import CiState, Forge, Ground, PullRequest, Pushed
+from overnight.ports import CiState, Forge, Ground, Issue, PullRequest, Pushed
 
 T = TypeVar("T")
 
@@ -80,6 +80,14 @@ class ForgeWorld(Protocol):
 
     def reviews(self, pull: int, body: str, *, blocks: bool, author: str = "pat") -> None:
         """Somebody who may write there reviews: asks for changes, or approves."""
+        ...
+
+    def asks(self, title: str, *labels: str, trusted: bool = True) -> int:
+        """Somebody opens an issue; its number."""
+        ...
+
+    def told(self, number: int) -> list[str]:
+        """What Overnight said on an issue."""
         ...
 
     def closes(self, pull: int) -> None:
@@ -176,6 +184,18 @@ class MemoryWorld:
     def reviews(self, pull: int, body: str, *, blocks: bool, author: str = "pat") -> None:
         """As the protocol says."""
         self.it.review(pull, body, blocks=blocks, author=author)
+
+    def asks(self, title: str, *labels: str, trusted: bool = True) -> int:
+        """As the protocol says."""
+        n = 100 + len(self.it.asked)
+        author = "pat" if trusted else "stranger"
+        issue = Issue(number=n, url=f"https://forge.example/{n}", author=author, trusted=trusted, title=title, body="?")
+        self.it.asked[n] = (labels, issue)
+        return n
+
+    def told(self, number: int) -> list[str]:
+        """As the protocol says."""
+        return [text for (n, _), text in self.it.told.items() if n == number]
 
     def closes(self, pull: int) -> None:
         """As the protocol says."""

@@ -140,6 +140,15 @@ class GitHubWorld(ForgeWorld):
         self.store.permissions[author] = "write"
         self.store.reviewed(pull, author, "CHANGES_REQUESTED" if blocks else "APPROVED", body)
 
+    def asks(self, title: str, *labels: str, trusted: bool = True) -> int:
+        """As the protocol says."""
+        self.store.permissions |= {"pat": "write", "stranger": "read"}
+        return self.store.asks("pat" if trusted else "stranger", title, "?", *labels, association="COLLABORATOR")
+
+    def told(self, number: int) -> list[str]:
+        """As the protocol says."""
+        return [said["body"].rpartition("-->")[2].strip() for said in self.store.comments.get(number, [])]
+
     def closes(self, pull: int) -> None:
         """As the protocol says."""
         self.store.closes(pull)

@@ -194,6 +194,29 @@ def test_a_draft_is_not_merged(world: ForgeWorld) -> None:
         assert not looked(world, found.number).draft
 
 
+def test_issues_with_a_label_come_with_whom_to_trust(world: ForgeWorld) -> None:
+    """Only issues that have the label, oldest first, each with whether its author may write to the repository."""
+    opened(world)
+    first, _, third = (
+        world.asks("Mend it", "overnight"),
+        world.asks("Other"),
+        world.asks("Now", "overnight", trusted=False),
+    )
+    found = run(world.forge().issues(world.task.repo, "overnight"))
+    assert [(i.number, i.title, i.author, i.trusted, i.body) for i in found] == [
+        (first, "Mend it", "pat", True, "?"),
+        (third, "Now", "stranger", False, "?"),
+    ]
+
+
+def test_something_is_said_once(world: ForgeWorld) -> None:
+    """A comment is written once for each key, however often it is asked for; other keys are other comments."""
+    number = world.asks("Mend it", "overnight")
+    for key in ("taken", "taken", "done", "taken"):
+        run(world.forge().tell(world.task.repo, number, key, f"It is {key}."))
+    assert world.told(number) == ["It is taken.", "It is done."]
+
+
 def _ready(world: ForgeWorld) -> PullRequest:
     found = opened(world)
     assert run(world.forge().ready(world.task, found.number)) is None

@@ -61,7 +61,7 @@ class LocalLander:
         repository = await open_repository(task.repo, self._places, self._observer)
         if await repository.holds(onto, commit):
             return Staged(commit=commit, onto=onto, same_tree=True)
-        merged = await _merge(repository, onto, commit)
+        merged = await merge_trees(repository, onto, commit)
         if isinstance(merged, Conflict):
             return merged
         message = (

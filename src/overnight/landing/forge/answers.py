@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from overnight.ports import CiCheck, CiState, Comment
+from overnight.ports import CiCheck, CiState, Comment, Issue
 
 #: An author whom GitHub calls so may be able to write; whether they can is asked.
 INVITED = frozenset(("OWNER", "MEMBER", "COLLABORATOR"))
@@ -161,6 +161,18 @@ class Review(Struct):
     submitted_at: str | None = None
 
 
+class IssueAnswer(Struct):
+    """An issue, or a pull request that is listed among them."""
+
+    number: int
+    html_url: str
+    title: str
+    user: User | None = None
+    body: str | None = None
+    author_association: str = "NONE"
+    pull_request: Raw | UnsetType = UNSET
+
+
 class Permission(Struct):
     """What somebody may do."""
 
@@ -215,5 +227,13 @@ def comment_of(said: Written, trusted: bool, blocks: bool) -> Comment:
     return Comment(id=f"{kind}:{said.id}", author=_login(said), trusted=trusted, body=body, blocks=blocks)
 
 
-def _login(said: Written) -> str:
+def issue_of(issue: IssueAnswer, trusted: bool) -> Issue:
+    """In the port's words."""
+    return Issue(
+        number=issue.number, url=issue.html_url, author=_login(issue), trusted=trusted, title=issue.title,
+        body=issue.body or "",
+    )  # fmt: skip
+
+
+def _login(said: Written | IssueAnswer) -> str:
     return said.user.login if said.user else "ghost"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from msgspec import UNSET
+
 from overnight.landing.forge import holds
 from overnight.landing.forge.answers import (
     INVITED,
@@ -15,6 +17,7 @@ from overnight.landing.forge.answers import (
     CheckRuns,
     CombinedStatus,
     Comparison,
+    IssueAnswer,
     IssueComment,
     MergeAnswer,
     Permission,
@@ -26,6 +29,7 @@ from overnight.landing.forge.answers import (
     check_of,
     check_of_status,
     comment_of,
+    issue_of,
     when,
 )
 from overnight.landing.forge.api import Api, Said
@@ -33,12 +37,13 @@ from overnight.landing.forge.ci import ci_of
 from overnight.landing.forge.instance import instance_of
 from overnight.landing.forge.marker import carries, marked, marker
 from overnight.landing.forge.settings import ForgeSettings, Place
-from overnight.landing.forge.site import Site
+from overnight.landing.forge.site import Site, place_in
 from overnight.landing.git import Observer, unobserved
 from overnight.landing.places import Places
+from overnight.landing.repository import open_repository
 from overnight.landing.text import one_line
-from overnight.missions.task import Task
-from overnight.ports import Ci, CiCheck, Comment, ForgeRefused, Ground, Merged, PullRequest, Pushed
+from overnight.missions.task import Repo, Task
+from overnight.ports import Ci, CiCheck, Comment, ForgeRefused, Ground, Issue, Merged, PullRequest, Pushed
 
 _READY = (
     "mutation($pull: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest { isDraft } } }"
@@ -83,9 +88,12 @@ class GitHubForge:
         return await (await self._site(task)).bring_target(ground.policy.target)
 
     async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
-        """As the port says. Raises Held(fault) where the scanner for secrets is missing."""
+        """As the port says. Raises Held(forge-refused) where the scanner for secrets is missing."""
         site = await self._site(task)
         return await site.push(f"overnight/{task.id}", commit, ground.policy.target)
+
+    async def _place(self, repo: Repo) -> Place:
+        return await place_in(await open_repository(repo, self._places, self._observer), self._settings)
 
     async def _site(self, task: Task) -> Site:
         return await Site.open(
@@ -98,7 +106,7 @@ class GitHubForge:
         self, task: Task, ground: Ground, pushed: Pushed, title: str, body: str
     ) -> PullRequest | ForgeRefused:
         """As the port says."""
-        place = (await self._site(task)).place
+        place = await self._place(task.repo)
         line = marker("task", task.id, instance_of(self._state))
         return await self._open(
             place, pushed.branch, ground.policy.target, line, title, body, draft=self._settings.drafts
@@ -147,7 +155,7 @@ class GitHubForge:
 
     async def describe(self, task: Task, pull: int, title: str, body: str) -> None:
         """As the port says."""
-        place = (await self._site(task)).place
+        place = await self._place(task.repo)
         now = await self._get(place, pull)
         line = marker("task", task.id, instance_of(self._state))
         words = {"title": self._title(title), "body": self._body(line, body)}
@@ -160,13 +168,13 @@ class GitHubForge:
 
     async def look(self, task: Task, pull: int) -> PullRequest | None:
         """As the port says."""
-        place = (await self._site(task)).place
+        place = await self._place(task.repo)
         found = await self._get(place, pull)
         return None if found is None else await self._shown(place, found)
 
     async def ready(self, task: Task, pull: int) -> ForgeRefused | None:
         """As the port says."""
-        now = await self._get((await self._site(task)).place, pull)
+        now = await self._get(await self._place(task.repo), pull)
         if now is None or now.state != "open" or not now.draft:
             return None
         try:
@@ -177,7 +185,7 @@ class GitHubForge:
 
     async def merge(self, task: Task, pull: int, head: str) -> Merged | ForgeRefused:
         """As the port says."""
-        place = (await self._site(task)).place
+        place = await self._place(task.repo)
         if (before := _settled(await self._get(place, pull), head)) is not None:
             return before
         try:
@@ -208,7 +216,7 @@ class GitHubForge:
 
     async def ci(self, task: Task, commit: str) -> Ci:
         """As the port says."""
-        place = (await self._site(task)).place
+        place = await self._place(task.repo)
         at = f"/repos/{place}/commits/{commit}"
         checks: list[CiCheck] = []
         try:
@@ -225,7 +233,7 @@ class GitHubForge:
 
     async def comments(self, task: Task, pull: int) -> tuple[Comment, ...]:
         """As the port says."""
-        place = (await self._site(task)).place
+        place = await self._place(task.repo)
         at = f"/repos/{place}"
         said: list[Written] = []
         reviews: list[Review] = []
@@ -244,7 +252,29 @@ class GitHubForge:
             ]
         )
 
-    async def _trusted(self, place: Place, said: Written) -> bool:
+    async def issues(self, repo: Repo, label: str) -> tuple[Issue, ...]:
+        """As the port says."""
+        place = await self._place(repo)
+        params = {"labels": label, "state": "open", "sort": "created", "direction": "asc"}
+        found: list[Issue] = []
+        async for page in self.api.pages(f"/repos/{place}/issues", tuple[IssueAnswer, ...], params):
+            found += [issue_of(each, await self._trusted(place, each)) for each in page if each.pull_request is UNSET]
+        return tuple(found)
+
+    async def tell(self, repo: Repo, number: int, key: str, text: str) -> None:
+        """As the port says."""
+        place = await self._place(repo)
+        at, line = f"/repos/{place}/issues/{number}/comments", marker("said", key, instance_of(self._state))
+        try:
+            async for page in self.api.pages(at, tuple[IssueComment, ...]):
+                if any(carries(comment.body, line) for comment in page):
+                    return
+            await self.api.send("POST", at, {"body": self._body(line, text)}, IssueComment)
+        except Said as said:
+            if said.status not in (404, 410):
+                raise holds.unfit(f"{number} can't be commented on: {said}") from None
+
+    async def _trusted(self, place: Place, said: Written | IssueAnswer) -> bool:
         """Whether its author may write to the repository now."""
         if said.user is None or said.author_association not in INVITED:
             return False

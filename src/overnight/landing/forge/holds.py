@@ -34,4 +34,6 @@ def auth(why: str, variable: str) -> Held:
 
 def unfit(why: str) -> Held:
     """The forge refuses what it should take: a person must look."""
-    return Held(Hold(reason=HoldReason.FAULT, why=why, releases_on="`overnight resume TASK` once that is mended"))
+    return Held(
+        Hold(reason=HoldReason.FORGE_REFUSED, why=why, releases_on="`overnight resume TASK` once that is mended")
+    )

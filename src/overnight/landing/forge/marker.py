@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 #: Characters that a forge takes in a pull request's body.
@@ -12,7 +13,8 @@ _CUT = "\n\n(cut here: the forge takes no more)"
 
 def marker(kind: str, key: str, instance: str) -> str:
     """The line for a `task` or a `revert`. instance: the id of this Overnight, 32 hex digits."""
-    line = f"<!-- overnight {kind} {key} of {instance} -->"
+    plain = key if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", key) else hashlib.sha256(key.encode()).hexdigest()
+    line = f"<!-- overnight {kind} {plain} of {instance} -->"
     assert _MARKER.fullmatch(line), line
     return line
 

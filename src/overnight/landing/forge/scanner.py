@@ -125,4 +125,4 @@ def _read(out: bytes) -> tuple[Found, ...]:
 
 def _can_t(why: str) -> Held:
     how = "`pip install 'overnight[github]'`, then `overnight resume TASK`"
-    return Held(Hold(reason=HoldReason.FAULT, why=f"{why}; nothing is pushed without it", releases_on=how))
+    return Held(Hold(reason=HoldReason.FORGE_REFUSED, why=f"{why}; nothing is pushed without it", releases_on=how))

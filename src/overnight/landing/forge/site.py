@@ -36,7 +36,7 @@ class Site:
     ) -> Site:  # fmt: skip
         """Raises Held(repo-unavailable) where nothing says which of the forge's repositories it is."""
         repository = await open_repository(task.repo, places, observer)
-        place = await _place(repository, settings)
+        place = await place_in(repository, settings)
         return cls(task, repository, place, Remote(repository, place, settings, token, clock), settings, secrets)
 
     async def bring_target(self, target: str) -> str:
@@ -122,7 +122,8 @@ class Site:
         return f"refs/overnight/{self._task.id}/{name}"
 
 
-async def _place(repository: Repository, settings: ForgeSettings) -> Place:
+async def place_in(repository: Repository, settings: ForgeSettings) -> Place:
+    """Which of the forge's repositories it is. Raises Held(repo-unavailable) where nothing says so."""
     repo = repository.repo.name
     if repo in settings.repos:
         place = named(settings.repos[repo])

@@ -29,6 +29,8 @@ class Rest:
             ("GET", r"/pulls/(\d+)/comments", self._line_comments),
             ("GET", r"/pulls/(\d+)/reviews", self._reviews),
             ("GET", r"/issues/(\d+)/comments", self._comments),
+            ("POST", r"/issues/(\d+)/comments", self._comment),
+            ("GET", r"/issues", self._issues),
             ("GET", r"/branches/([^/]+)", self._branch),
             ("GET", r"/compare/([0-9a-f]+)\.\.\.([0-9a-f]+)", self._compare),
             ("GET", r"/commits/([0-9a-f]+)/check-runs", self._check_runs),
@@ -123,8 +125,33 @@ class Rest:
             "author_association": said["association"],
         }
 
+    def _issues(self, *, query: Query, body: Any) -> tuple[int, Any]:  # noqa: ARG002
+        wanted = set(filter(None, query.get("labels", "").split(",")))
+        shown = [
+            shapes.issue(
+                self._api,
+                self._store.place,
+                {**self._by(said), "number": n, "title": said["title"], "labels": said["labels"]},
+                is_pull=n in self._store.pulls,
+            )
+            for n, said in sorted(self._store.issues.items())
+            if wanted <= set(said["labels"])
+        ]
+        return 200, shown
+
+    def _comment(self, number: str, *, query: Query, body: Any) -> tuple[int, Any]:  # noqa: ARG002
+        n = int(number)
+        if n not in self._store.pulls and n not in self._store.issues:
+            raise Refused(404, "Not Found")
+        self._store.says(n, self._store.owner, body["body"], "OWNER")
+        self._store.done[f"comment {n}"] += 1
+        said = self._store.comments[n][-1]
+        return 201, shapes.comment(self._api, self._store.place, n, {**self._by(said), "created_at": said["when"]})
+
     def _comments(self, number: str, *, query: Query, body: Any) -> tuple[int, Any]:  # noqa: ARG002
-        n = self._one(number)
+        n = int(number)
+        if n not in self._store.pulls and n not in self._store.issues:
+            raise Refused(404, "Not Found")
         return 200, [
             shapes.comment(self._api, self._store.place, n, {**self._by(said), "created_at": said["when"]})
             for said in self._store.comments.get(n, [])

@@ -155,3 +155,15 @@ def review(api: str, place: str, pull_number: int, facts: Mapping[str, Any]) -> 
         "node_id": node(at), "html_url": at, "pull_request_url": page,
         "_links": {"html": {"href": at}, "pull_request": {"href": page}}, **facts,
     }  # fmt: skip
+
+
+def issue(api: str, place: str, facts: Mapping[str, Any], *, is_pull: bool) -> Json:
+    """An open issue. facts: number, title, body, labels, id, user and author_association."""
+    at = f"{api}/repos/{place}/issues/{facts['number']}"
+    return {
+        "node_id": node(at), "url": at, "html_url": at, "repository_url": f"{api}/repos/{place}",
+        "labels_url": f"{at}/labels", "comments_url": f"{at}/comments", "events_url": f"{at}/events", "state": "open",
+        "assignee": None, "milestone": None, "comments": 0, "closed_at": None, "created_at": WHEN, "updated_at": WHEN,
+        "locked": False, **({"pull_request": dict.fromkeys(("diff_url", "html_url", "patch_url", "url"), at)} if is_pull else {}),
+        **facts,
+    }  # fmt: skip

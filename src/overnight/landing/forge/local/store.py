@@ -43,6 +43,8 @@ class Store:
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.line_comments: dict[int, list[dict[str, Any]]] = {}
         self.reviews: dict[int, list[dict[str, Any]]] = {}
+        #: Open issues: title, labels and whoever wrote them. Numbers are shared with pull requests.
+        self.issues: dict[int, dict[str, Any]] = {}
         #: Login -> admin, write, read or none.
         self.permissions: dict[str, str] = {owner: "admin"}
         #: Checks that the target's protection asks for, and whether it lets anybody merge.
@@ -141,7 +143,7 @@ class Store:
             raise Refused(422, "Validation Failed", [f"No commits between {base} and {head}"])
         if draft and not self.drafts:
             raise Refused(422, "Draft pull requests are not supported in this repository.")
-        n = len(self.pulls) + 1
+        n = self._next()
         self.pulls[n] = {
             "title": title, "body": body, "head": head, "base": base, "sha": self.at(head), "draft": draft,
             "state": "open", "merged": "", "base_sha": self.at(base),
@@ -210,6 +212,15 @@ class Store:
             self.line_comments.setdefault(n, []).append({**written, "path": path, "line": line, "sha": self.head(n)})
         else:
             self.comments.setdefault(n, []).append(written)
+
+    def asks(self, login: str, title: str, body: str, *labels: str, association: str = "MEMBER") -> int:
+        """Somebody opens an issue."""
+        n = self._next()
+        self.issues[n] = {**self._words(login, body, association), "title": title, "labels": list(labels)}
+        return n
+
+    def _next(self) -> int:
+        return len(self.pulls) + len(self.issues) + 1
 
     def reviewed(self, n: int, login: str, state: str, body: str, association: str = "MEMBER") -> None:
         """Somebody reviews: APPROVED, CHANGES_REQUESTED or COMMENTED."""
