@@ -33,6 +33,7 @@ PASSING = frozenset(
         HoldReason.BREAKER_OPEN,
         HoldReason.QUIET_HOURS,
         HoldReason.PR_BACKLOG,
+        HoldReason.AWAITS_CI,
         HoldReason.FAULT,
     }
 )
