@@ -25,6 +25,12 @@ def persuasions(changes: Sequence[Change]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_all(changes)))
 
 
+def talk_in(text: str) -> str:
+    """The first such words in a text that is no change; empty when there are none."""
+    found = _TALK.search(text)
+    return "" if found is None else found[0].strip()[:100]
+
+
 def _all(changes: Sequence[Change]) -> Iterator[str]:
     for change in changes:
         if change.exists and (match := _TALK.search(change.path.rpartition("/")[2])) is not None:
