@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ from overnight.audit.upkeep import Upkeep
 from overnight.config import Settings
 from overnight.doctor.gate import Gate
 from overnight.doctor.wanted import wanted
+from overnight.durable.beat import EVERY_S, Beat
 from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.engine import Engine, Flow, pauses_changed
+from overnight.durable.identity import identify
 from overnight.durable.journal import Journal, Observer
 from overnight.durable.ledger import Ledger
+from overnight.durable.pauses import read as read_pauses
 from overnight.durable.pools import Pool
 from overnight.durable.retention import sweep
 from overnight.durable.wire import NAME, Server
@@ -83,16 +86,63 @@ async def serve(settings: Settings, home: Path, ready: Callable[[], None], obser
     try:
         house = house_for(settings, home, observer)
         journal = Journal(home, observer=observer)  # what keeps it from starting is for the person who starts it
-        while True:
-            await _drive(settings, journal, house, down, ready)
-            if down.is_set():
-                return
-            journal = await _open_again(home, observer, down)
-            if journal is None:
-                return
+        async with _pulse(home, down) as pulse:
+            while True:
+                await _drive(settings, journal, house, down, ready, pulse)
+                if down.is_set():
+                    return
+                journal = await _open_again(home, observer, down)
+                if journal is None:
+                    return
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+class Pulse:
+    """Shows from outside that the loop turns, and what the engine does."""
+
+    def __init__(self, home: Path) -> None:
+        who = identify()
+        self.beat = Beat(home, who.pid, who.started, who.boot)
+        self.engine: Engine | None = None
+        #: Why nothing can be done; empty while it can.
+        self.trouble = ""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.beat.write(self._facts(), trouble=self.trouble)
+            await asyncio.sleep(EVERY_S)
+
+    def _facts(self) -> dict[str, int]:
+        engine = self.engine
+        if engine is None:
+            return {}
+        db, live = engine.journal.db, engine.live
+        with contextlib.suppress(sqlite3.Error):  # the engine meets it as well
+            rows = db.execute("SELECT id FROM task WHERE state = 'ready' LIMIT ?", (len(live) + 1000,)).fetchall()
+            queued = db.execute("SELECT count(*) FROM task WHERE need_pool IS NOT NULL").fetchone()[0]
+            return {
+                "turns": engine.turns, "ready": sum(1 for row in rows if row["id"] not in live), "queued": queued,
+                "live": len(live), "paused": int(bool(read_pauses(engine.journal.home))),
+            }  # fmt: skip
+        return {"turns": engine.turns, "live": len(live)}
+
+
+@contextlib.asynccontextmanager
+async def _pulse(home: Path, down: asyncio.Event) -> AsyncGenerator[Pulse]:
+    """Beats inside. Only an end that was asked for is told as one."""
+    pulse = Pulse(home)
+    beating = asyncio.create_task(pulse.run())
+    try:
+        yield pulse
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        if down.is_set():
+            pulse.beat.write({}, ended=True)
+        pulse.beat.close()
 
 
 async def _open_again(home: Path, observer: Observer | None, down: asyncio.Event) -> Journal | None:
@@ -107,7 +157,7 @@ async def _open_again(home: Path, observer: Observer | None, down: asyncio.Event
 
 
 async def _drive(
-    settings: Settings, journal: Journal, house: House, down: asyncio.Event, ready: Callable[[], None]
+    settings: Settings, journal: Journal, house: House, down: asyncio.Event, ready: Callable[[], None], pulse: Pulse
 ) -> None:
     """One open journal, until the end or until it breaks; it is closed then."""
     try:
@@ -115,10 +165,13 @@ async def _drive(
         shutil.rmtree(journal.home / "scratch", ignore_errors=True)
         house = msgspec.structs.replace(house, purse=purse_for(journal, settings))
         life = Life(journal, house, settings, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
+        pulse.engine, pulse.trouble = life.engine, ""
         await life.run(ready, settings.keep.days * DAY_S)
     except (sqlite3.Error, StateNotWritable) as error:
-        _say(f"the journal can't be written: {error}; trying again, runs under way go on")
+        pulse.trouble = f"the journal can't be written: {error}"
+        _say(f"{pulse.trouble}; trying again, runs under way go on")
     finally:
+        pulse.engine = None
         journal.close()
 
 

@@ -47,6 +47,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "add": Entry("overnight.cli.add:add", "Put a task on the queue."),
         "up": Entry("overnight.cli.up:up", "Start the daemon, which carries the tasks."),
         "down": Entry("overnight.cli.up:down", "End the daemon; runs under way go on."),
+        "watchdog": Entry(
+            "overnight.cli.watchdog:watchdog", "Watch it all, and tell you when something is dead or hangs."
+        ),
     },
     "Look": {
         "status": Entry("overnight.cli.status:status", "What needs you, what goes on, what ended."),

@@ -21,6 +21,7 @@ SETTINGS_KEYS = frozenset({
     "judges",
     "report",
     "web",
+    "watchdog",
 })  # fmt: skip
 
 

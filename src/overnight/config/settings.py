@@ -22,6 +22,7 @@ from overnight.config.notify import notify_rules
 from overnight.config.people import people_rules
 from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
+from overnight.config.watchdog import WatchdogSettings, watchdog_rules
 from overnight.errors import BadUnit, SettingsInvalid
 from overnight.guard.redact import RedactSettings
 from overnight.judge.budget import BudgetSettings
@@ -152,6 +153,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     people: dict[str, Person] = {}
     report: ReportSettings = ReportSettings()
     notify: NotifySettings = NotifySettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -235,6 +237,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from guard_rules(settings.guard, ("guard",))
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from judge_rules(settings.judges)
+    yield from watchdog_rules(settings.watchdog)
     yield from people_rules(settings.people)
     yield from notify_rules(settings.notify)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

@@ -43,6 +43,8 @@ class Engine:
         self.live: dict[str, asyncio.Task[None]] = {}
         self.stories: dict[str, Story] = {}
         self.closing = False
+        #: Looks so far, for whoever asks whether it goes on.
+        self.turns = 0
         self._wake, self._quiet = asyncio.Event(), asyncio.Event()
         self._wake.set()
         #: Until when `run` waits unless it is woken.
@@ -107,6 +109,7 @@ class Engine:
 
     def _turn(self) -> bool:
         """One look at everything. True when there may be more to start at once."""
+        self.turns += 1
         follow_pauses(self.journal, everything=not self._followed)
         self._followed = True
         self._heed_wants()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -56,6 +57,8 @@ from overnight.warden.witness import Audit, Witness
 
 #: How often the agent's output is looked at. Hooks and model traffic are seen at once.
 LOOK_EVERY_S = 0.2
+#: Between two touches of its lock, by which the warden shows that it goes on.
+BEAT_S = 2.0
 #: How long one look may take: hooks wait for it. What is left is for the next one.
 LOOK_S = 0.05
 #: The same for the last look, when nobody waits for hooks any more.
@@ -130,6 +133,7 @@ class Keeper:
         self._started = time.time()
         # Limits are about time that passes here, not about what the clock is set to or a sleeping machine.
         self._began = self._alive_at = time.monotonic()
+        self._beat_at = 0.0
         self._hooked = False
         self._out, self._err = Output(folder / "agent.jsonl"), Output(folder / "agent.err")
 
@@ -379,6 +383,13 @@ class Keeper:
         """Also in the middle of an answer: a long one shows in the agent's output only once it is whole."""
         self._alive_at = time.monotonic()
 
+    def _beat(self) -> None:
+        """For whoever watches from outside; takes no room on a full disk."""
+        if (now := time.monotonic()) - self._beat_at >= BEAT_S:
+            self._beat_at = now
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / "warden.lock")
+
     # -- watching -------------------------------------------------------------------------------------------
 
     async def _attend(self, process: BoxedProcess, survey: Survey) -> int:
@@ -393,6 +404,7 @@ class Keeper:
                 await asyncio.wait(
                     (ended, asked, watching, *alarms), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
                 )
+                self._beat()
                 if not ended.done() and (reason := self._reason_to_end(asked.done(), watching)) is not None:
                     await self._end(process, *reason)
                     break

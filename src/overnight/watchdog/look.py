@@ -1,0 +1,230 @@
+"""One look at daemon, runs and machine: files and processes, read only. Whatever can't be read is unknown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from overnight.durable.beat import NAME as BEAT
+from overnight.watchdog.facts import Beat, DaemonSeen, Sight, WardenSeen
+
+#: Seconds that the daemon may take to answer.
+ANSWERS_S = 5.0
+_MAGIC = b"SQLite format 3\0"
+
+
+class Looker:
+    """Looks, and remembers how far it has read what runs spent."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        #: Run -> (offset in its events, US dollars so far).
+        self._spent: dict[str, tuple[int, float]] = {}
+        #: Runs that ended and were seen once as ended.
+        self._over: set[str] = set()
+
+    def look(self, *, ask: bool) -> Sight:
+        """ask: ask the daemon at its socket too. May hang with the disk: called from a thread that may be left behind."""
+        began = time.monotonic()
+        disk, memory, journal = self._disk(), _memory(), journal_problem(self._home / "journal.db")
+        daemon, wardens = self._daemon(ask=ask), tuple(self._wardens())
+        return Sight(
+            began=began, mono=time.monotonic(), boot=boot_time(), wall=time.time(), disk=disk, memory=memory,
+            journal=journal, daemon=daemon, wardens=wardens, chance=random.random(),
+        )  # fmt: skip
+
+    def _disk(self) -> int | None:
+        try:
+            return shutil.disk_usage(self._home).free
+        except OSError:
+            return None
+
+    def _daemon(self, *, ask: bool) -> DaemonSeen | None:
+        beat = read_beat(self._home / BEAT)
+        if beat is None:
+            return None
+        state = process_state(beat.pid, beat.started, beat.boot)
+        alive = state is not None
+        return DaemonSeen(beat, alive, state == "T", answers(self._home) if ask and alive else None)
+
+    def _wardens(self) -> Iterator[WardenSeen]:
+        for folder in sorted((self._home / "runs").glob("*/*/*")):
+            run = f"{folder.parent.parent.name}.{folder.parent.name}.{folder.name}"
+            if run in self._over or (who := _json(folder / "warden.json")) is None:
+                continue
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                yield self._warden(run, folder, who)
+
+    def _warden(self, run: str, folder: Path, who: dict[str, Any]) -> WardenSeen:
+        pid, started = int(who["pid"]), float(who["started"])
+        state = process_state(pid, started, str(who["boot"]))
+        outcome = _json(folder / "outcome.json")  # after the process: one that ends says how before it does
+        if outcome is not None:
+            self._over.add(run)
+            self._spent.pop(run, None)
+        spec = (_json(folder / "spec.json") or {}) if outcome is None else {}
+        wall = cast("dict[str, Any]", spec.get("limits") or {}).get("wall")
+        allowance = cast("dict[str, Any]", spec.get("allowance") or {})
+        allowed = allowance.get("usd")
+        return WardenSeen(
+            run=run, pid=pid, started=started, alive=state is not None, stopped=state == "T", over=outcome is not None,
+            lost=outcome is not None and outcome.get("end") == "lost", launched=(folder / "launch.json").exists(),
+            beat=_beat_of(folder), age=_age(started), wall=float(wall) if wall is not None else None,
+            spent=self._spending(run, folder / "events.ndjson") if outcome is None else None,
+            allowed=float(allowed) if allowed is not None else None,
+        )  # fmt: skip
+
+    def _spending(self, run: str, path: Path) -> float:
+        """What its events say that it spent, read from where the last look ended."""
+        offset, total = self._spent.get(run, (0, 0.0))
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                offset += len(line)
+                if b'"usage"' in line:
+                    total += _cost(line)
+        self._spent[run] = (offset, total)
+        return total
+
+
+def _cost(line: bytes) -> float:
+    with contextlib.suppress(ValueError, TypeError):
+        event = json.loads(line)
+        if event.get("kind") == "usage" and event.get("cost"):
+            return float(event["cost"])
+    return 0.0
+
+
+def read_beat(path: Path) -> Beat | None:
+    """The daemon's account of itself; None when there is none, or while it is being written."""
+    found = _json(path)
+    if found is None:
+        return None
+    try:
+        return Beat(
+            pid=int(found["pid"]), started=float(found["started"]), boot=str(found["boot"]), n=int(found["n"]),
+            turns=int(found["turns"]), ready=int(found["ready"]), queued=int(found["queued"]), live=int(found["live"]),
+            paused=bool(found["paused"]), trouble=str(found["trouble"]), ended=bool(found["ended"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def answers(home: Path) -> bool:
+    """Whether the daemon answers at its socket."""
+    try:
+        fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(ANSWERS_S)
+            link.connect(f"/proc/self/fd/{fd}/daemon.sock")
+            link.sendall(b'{"verb": "ping", "arguments": {"actor": "watchdog"}}\n')
+            return bool(link.recv(1))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def journal_problem(path: Path) -> str:
+    """What is wrong with the journal's file, as far as its beginning shows; empty when nothing is, or none is there."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"it can't be read ({error.strerror})"
+    if not head:
+        return ""  # it is being made
+    if not head.startswith(_MAGIC):
+        return "its beginning was written over"
+    page = int.from_bytes(head[16:18], "big")
+    page = 65536 if page == 1 else page
+    pages, valid = int.from_bytes(head[28:32], "big"), head[24:28] == head[92:96]
+    return f"it is {size} bytes long, and its beginning says {pages * page}" if valid and size < pages * page else ""
+
+
+def process_state(pid: int, started: float, boot: str) -> str | None:
+    """The state of exactly this process, such as `S` or `T` (stopped); None when it does not run."""
+    if boot != boot_id():
+        return None
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _asked(pid, started)
+    if float(fields[19]) != started or fields[0] in (b"Z", b"X"):
+        return None
+    return fields[0].decode().replace("t", "T")
+
+
+def _asked(pid: int, started: float) -> str | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.create_time() != started or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return "T" if process.status() == psutil.STATUS_STOPPED else "S"
+    except psutil.Error:
+        return None
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; the boot time where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"booted at {psutil.boot_time():.0f}"
+
+
+def boot_time() -> float:
+    """Seconds since the boot, with the time that the machine slept, where the system counts it."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def _age(started: float) -> float:
+    return (
+        boot_time() - started / os.sysconf("SC_CLK_TCK") if Path("/proc/self/stat").exists() else time.time() - started
+    )
+
+
+def _beat_of(folder: Path) -> float | None:
+    """A living warden touches its lock."""
+    try:
+        return (folder / "warden.lock").stat().st_mtime
+    except OSError:
+        return None
+
+
+def _memory() -> int | None:
+    try:
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    except (ImportError, OSError, RuntimeError):
+        return None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes().rstrip(b"\0 \n"))
+    except (OSError, ValueError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
