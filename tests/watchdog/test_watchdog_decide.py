@@ -46,7 +46,8 @@ class Room:
         self.disk: int | None = 50 * GIB
         self.memory: int | None = 8 * GIB
         self.beat: Beat | None = BEAT
-        self.alive, self.beating, self.answers, self.stopped = True, True, None, False
+        self.alive, self.beating, self.stopped = True, True, False
+        self.answers: bool | None = None
         self.runs: dict[str, WardenSeen] = {}
         self.runs_beat = True
         self.journal, self.stuck = "", False
