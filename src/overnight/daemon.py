@@ -35,6 +35,7 @@ from overnight.durable.pools import Pool
 from overnight.durable.retention import sweep
 from overnight.durable.wire import NAME, Server
 from overnight.errors import DaemonUnreachable, StateNotWritable
+from overnight.flows.issues import Intake, look_at_all
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.guard.redact import Redactor, known_secrets
@@ -43,7 +44,8 @@ from overnight.people.notify import Notifier
 from overnight.people.verbs import verbs
 from overnight.ports import House
 from overnight.report.mornings import Mornings
-from overnight.wiring import admitted, has_begun, house_for, purse_for
+from overnight.report.status import read_repos
+from overnight.wiring import admitted, has_begun, house_for, intake_for, purse_for
 
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
 JOURNAL_RETRY_S = 5.0
@@ -51,6 +53,8 @@ DAY_S = 86400.0
 #: How often it is looked whether somebody paused or resumed by hand; what starts looks by itself.
 PAUSES_EVERY_S = 1.0
 STARTS_WITHIN_S = 15.0
+#: How often the forge is asked for labelled issues.
+ISSUES_EVERY_S = 300.0
 
 
 def run(settings: Settings, home: Path, ready: Callable[[], None] | None = None) -> int:
@@ -202,6 +206,7 @@ class Life:
         self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
         self._daily = settings.report.daily
         self._notifier = Notifier(journal, settings.notify)
+        self._intake = intake_for(house, settings, journal, self._desk)
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
         """Until the down event; raises what breaks the engine."""
@@ -215,6 +220,8 @@ class Life:
             asyncio.create_task(self._prove_ahead()),
             asyncio.create_task(self._notifier.run()),
         ]
+        if self._intake is not None:
+            chores.append(asyncio.create_task(self._take_up_issues(self._intake)))
         if self._daily:
             chores.append(asyncio.create_task(self._mornings.run()))
         try:
@@ -235,6 +242,13 @@ class Life:
         """The canary at the start, if something has changed since it passed: nobody has to wait for the first task."""
         with contextlib.suppress(sqlite3.Error):  # the engine meets it as well, and says so
             await self._gate.ahead(await wanted(self._journal))
+
+    async def _take_up_issues(self, intake: Intake) -> None:
+        """Issues with a label become tasks, where a repo's policy says so."""
+        while True:
+            with contextlib.suppress(sqlite3.Error, StateNotWritable):  # the engine meets it as well, and says so
+                await look_at_all(intake, read_repos(self._journal.db), _say)
+            await asyncio.sleep(ISSUES_EVERY_S)
 
     async def _watch_pauses(self) -> None:
         """A file that comes or goes by hand wakes nobody: tasks that wait for its end would wait for ever."""

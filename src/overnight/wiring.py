@@ -38,6 +38,7 @@ from overnight.errors import NoCassette, NotARepository, OvernightError
 from overnight.fleet.admission import Admission, AdmittedFleet, AdmittedPurse
 from overnight.fleet.local import LocalFleet, read_identity, read_outcome, write_atomically
 from overnight.flows.discreet import discreet
+from overnight.flows.issues import Intake
 from overnight.guard.asking import question
 from overnight.guard.decide import Assessment, assess
 from overnight.guard.explain import effect_line
@@ -55,9 +56,10 @@ from overnight.landing.checkpoint import Checkpoints
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.examine import LocalExaminer, Past
 from overnight.landing.git import Git
+from overnight.landing.places import Places
 from overnight.landing.queue import LocalLander
 from overnight.landing.repository import find_git_dir
-from overnight.landing.worktree import LocalWorkshop
+from overnight.landing.worktree import LocalWorkshop, policy_on_target
 from overnight.missions.codec import encode
 from overnight.missions.hold import HoldReason
 from overnight.missions.money import Bill
@@ -123,6 +125,18 @@ def house_for(
         routing=settings.routing,
     )
     return discreet(house, without)
+
+
+def intake_for(house: House, settings: Settings, journal: Journal, desk: Desk) -> Intake | None:
+    """What takes up labelled issues; None where there is no forge."""
+    if house.forge is None:
+        return None
+
+    async def policy_of(repo: Repo) -> Policy:
+        found = await policy_on_target(repo, Places(journal.home))
+        return bound(read_policy(found, f"overnight.toml of {repo.name}"), settings).policy if found else Policy()
+
+    return Intake(house.forge, policy_of, desk.call, lambda kind, key: journal.get(kind, key) is not None)
 
 
 def judges_for(settings: Settings, environ: Mapping[str, str]) -> tuple[ModelJudge, ...]:

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from test_task_story import Night, task
 
+from overnight.cli.show import draw
 from overnight.durable.journal import verify_journal
 from overnight.flows.rehearsal import POLICY, Act, World
 from overnight.judge.autonomy import Fate, standing
@@ -485,3 +486,21 @@ def test_the_outcome_of_a_run_in_the_draft_is_kept(tmp_path: Path) -> None:
     assert run.outcome.end is End.COMPLETED
     assert run.result is not None
     assert run.result.commit == "work-a.1.1"
+
+
+def test_the_story_shows_the_pull_request(tmp_path: Path) -> None:
+    """`show` has its address, what became of it, and every turn of its life."""
+    it = night(tmp_path, [Act.GOOD, Act.GOOD])
+    it.ci = lambda commit, kind: CiState.RED if commit == "work-a.1.1" or kind == "merged" else CiState.GREEN
+    it.live()
+    told = story(tmp_path, "a")
+    assert told.pull is not None
+    assert (told.pull.url, told.pull.state, told.pull.merged) == (it.pull.url, "reverted", it.pull.merged)
+    shown = " ".join(draw(told, it.clock.now()).text().split())
+    for words in (
+        "pull request opened",
+        "to be mended: the forge's check `ci` is red",
+        "merged: ",
+        "it broke the target",
+    ):
+        assert words in shown

@@ -77,6 +77,11 @@ def _head(paper: Paper, told: TaskStory, now: float) -> None:
         paper.line("must be true at the end: ", statement, indent=2)
     if task.after:
         paper.line(f"begins after {', '.join(task.after)}", indent=2)
+    if task.issue is not None:
+        paper.line(f"from issue {task.issue.url}", indent=2)
+    if told.pull is not None:
+        merged = f" as {commit(told.pull.merged)}" if told.pull.merged else ""
+        paper.line(f"pull request {told.pull.url} ({told.pull.state}{merged})", indent=2)
     if row.hold is not None:
         paper.line(("held: ", ASKS), waits(row.hold, now))
         if row.hold.until is not None:
@@ -149,6 +154,20 @@ class _Timeline:
                 self._at(moment, ("asked a person: ", ASKS), moment.why)
             case "signal.sent":
                 self._at(moment, f"{moment.why} given by {moment.who}")
+            case "pull.opened":
+                self._at(moment, "pull request opened as a draft: ", moment.why)
+            case "pull.repair":
+                self._at(moment, ("to be mended: ", BAD), moment.why)
+            case "pull.updated":
+                self._at(moment, "target merged in: ", moment.why)
+            case "pull.ignored":
+                self._at(moment, ("not heeded: ", "dim"), moment.why)
+            case "pull.merged":
+                self._at(moment, ("merged: ", GOOD), moment.why)
+            case "landing.mended":
+                self._at(moment, "merged by a person: ", moment.why)
+            case "landing.reverted":
+                self._at(moment, ("it broke the target: ", BAD), moment.why)
             case what if what.startswith("want."):
                 self._at(moment, f"{what.removeprefix('want.')} asked for by {moment.who}")
             case "task.phase" if moment.why in ("preparing", "landing"):

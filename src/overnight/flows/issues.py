@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from overnight.errors import OvernightError, StateNotWritable
 from overnight.flows.task import WORK
 from overnight.judge.persuasion import talk_in
 from overnight.judge.pulls import one_line
@@ -114,5 +115,7 @@ async def look_at_all(intake: Intake, repos: tuple[Repo, ...], say: Callable[[st
     for repo in repos:
         try:
             await intake.look(repo)
-        except Held as held:
-            say(f"issues of {repo.name} could not be looked at: {held}")
+        except StateNotWritable:
+            raise
+        except (Held, OvernightError) as error:
+            say(f"issues of {repo.name} could not be looked at: {error}")

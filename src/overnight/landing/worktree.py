@@ -416,6 +416,12 @@ def registered(repository: Repository, tree: Path) -> Path | None:
     return None
 
 
+async def policy_on_target(repo: Repo, places: Places) -> bytes | None:
+    """The content of a repo's policy as its target branch has it now. Raises Held(repo-unavailable)."""
+    repository = await open_repository(repo, places)
+    return await file_at(repository.plain, await repository.target(), POLICY_FILE)
+
+
 async def file_at(git: Git, commit: str, name: str) -> bytes | None:
     """A file at the root of a commit; None when there is none by that name or it is a link or a folder."""
     listed = await git.run("ls-tree", "-z", commit, "--", name)

@@ -16,12 +16,12 @@ from overnight.missions.clarify import Clarity
 from overnight.missions.codec import decode
 from overnight.missions.run import CheckResult, Result, RunOutcome
 from overnight.missions.task import Task
-from overnight.ports import Conflict, Examined, Ground, Landed, Moved, Staged
+from overnight.ports import Conflict, Examined, Ground, Landed, Moved, PullRequest, Staged
 from overnight.report.find import find_task
 from overnight.report.journal import reading, snapshot
 from overnight.report.rows import make_row, raw_row
 from overnight.report.rundir import folder_of, last_action, launch_of
-from overnight.report.views import CheckView, LandingView, Moment, RunView, TaskStory
+from overnight.report.views import CheckView, LandingView, Moment, PullView, RunView, TaskStory
 
 #: `run 2` -> run 2; `land 2.1` -> run 2, first try.
 NUMBERED = re.compile(r"(?P<what>\w+) (?P<n>\d+)(\.(?P<k>\d+))?")
@@ -59,6 +59,7 @@ def read_story(db: sqlite3.Connection, home: Path, task: str) -> TaskStory:
         baseline=tuple(baseline),
         runs=tuple(_runs(home, task, steps)),
         landings=tuple(_landings(steps)),
+        pull=_pull(steps),
         answers=_answers(db, task),
         moments=tuple(_moments(db, task, row.life, steps)),
     )
@@ -164,6 +165,19 @@ _LANDINGS: dict[str, Callable[[Step, int], LandingView | None]] = {
     "land": _landed,
     "branch": _landed,
 }
+
+
+def _pull(steps: list[Step]) -> PullView | None:
+    """Its pull request, from the last life that had one."""
+    opened = [decode(s.output, PullRequest) for s in steps if s.name.startswith("pull ")]
+    if not opened:
+        return None
+    names, pull = {s.name for s in steps}, opened[-1]
+    state = next((name for name in ("reverted", "mended", "merged") if name in names), "open")
+    merges = (json.loads(s.output) for s in steps if s.name.startswith(("merge ", "watch ")))
+    merged = next((each["commit"] for each in merges if each.get("type") in ("in-time", "done")), None)
+    state = "merged" if state == "open" and merged else state
+    return PullView(number=pull.number, url=pull.url, head=pull.head, base=pull.base, state=state, merged=merged)
 
 
 # -- moments ------------------------------------------------------------------------------------------------

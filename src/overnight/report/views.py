@@ -205,6 +205,20 @@ class LandingView(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class PullView(Struct, frozen=True, kw_only=True):
+    """A task's pull request, as Overnight saw it last."""
+
+    number: int
+    url: str
+    #: The commit that was pushed last, and the branch that it is to be merged into.
+    head: str
+    base: str
+    #: open, merged, mended (merged with changes of a person) or reverted. What its checks say now, the task's hold says.
+    state: str
+    #: The commit of the merge; null before.
+    merged: str | None = None
+
+
 class Moment(Struct, frozen=True, kw_only=True):
     """One line of the story."""
 
@@ -233,6 +247,8 @@ class TaskStory(Struct, frozen=True, kw_only=True):
     baseline: tuple[CheckView, ...] = ()
     runs: tuple[RunView, ...] = ()
     landings: tuple[LandingView, ...] = ()
+    #: Null when it has none.
+    pull: PullView | None = None
     #: Answers that people gave, in order.
     answers: tuple[str, ...] = ()
     moments: tuple[Moment, ...] = ()
