@@ -18,7 +18,7 @@ from overnight.agents.scripted.script import USAGE, Play, Scenario, Script
 from overnight.missions.money import Allowance, Bill
 from overnight.missions.run import End, FailureClass, RunOutcome, RunSpec
 from overnight.ports import Launch, Place
-from overnight.warden.events import Asking, Exchanged, Metered, Spending, read_events
+from overnight.warden.events import Asking, Exchanged, Metered, Spending, TooFast, read_events
 from overnight.warden.keeper import Keeper
 
 pytestmark = pytest.mark.cli
@@ -192,6 +192,19 @@ def test_the_allowance_stops_a_run_in_its_middle(scene: Scene) -> None:
     assert shares == sorted(set(shares))
     assert 50 in shares
     assert len(record(scene, Asking)) == len(model.asked)
+
+
+@pytest.mark.parametrize(("share", "told"), [(4, 1), (1, 0)])
+def test_money_that_goes_too_fast_is_an_event(scene: Scene, share: int, told: int) -> None:
+    """More than three times what runs of the repo usually spend in five minutes is told once; the usual is not."""
+    dear = {"output_tokens": 30_000}
+    usual = truth(dear, dear, {}) / 5  # a minute
+    allowance = Allowance(usd=Decimal(1000), usual=usual / share)
+    outcome, _ = run(scene, play(Reply((WORK,), dear), Reply((WORK,), dear), Say("Done.")), allowance=allowance)
+    assert outcome.end is End.COMPLETED, outcome
+    fast = record(scene, TooFast)
+    assert len(fast) == told
+    assert all(Decimal(event.recent) > 3 * Decimal(event.before) for event in fast)
 
 
 def test_tokens_have_an_allowance_too(scene: Scene) -> None:

@@ -279,6 +279,22 @@ def test_thresholds_are_told_once(tmp_path: Path) -> None:
     assert [why.split(" ")[0] for why in day] == ["50", "75", "80"]
 
 
+def test_every_threshold_is_an_event(tmp_path: Path) -> None:
+    """50, 75, 80, 90 and 100 % of a limit, in order, each in the journal with whose limit it is."""
+    costs = {"a.1.1": "5", "b.1.1": "2.5", "c.1.1": "0.5", "d.1.1": "1", "e.1.1": "1"}
+    night = PaidNight(
+        tmp_path, World({name: [Act.GOOD] for name in "abcde"}), lambda run: billed(costs[run]),
+        BudgetSettings(day=usd("10"), task=usd("20")),
+    )  # fmt: skip
+    for name in "abcde":
+        night.submit(task(name))
+        night.drive()
+        assert night.phases()[name] == Phase.LANDED
+    day = [why for why in night.told("budget.threshold") if "day" in why]
+    assert [why.partition(" ")[0] for why in day] == ["50", "75", "80", "90", "100"]
+    assert all("% of the day's budget of all repos" in why for why in day)
+
+
 def test_a_subscription_needs_no_money(tmp_path: Path) -> None:
     """Where nothing is billed by use no dollars are set aside; tokens are bounded all the same."""
     budget = BudgetSettings(day=Amount(usd=Money("0"), tokens=10_000))
