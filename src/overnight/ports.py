@@ -276,11 +276,12 @@ class Judges(Protocol):
     """Models that see the evidence and nothing else."""
 
     async def judge(
-        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget, heard: tuple[Opinion, ...] = ()
     ) -> tuple[Opinion, ...]:
         """One opinion of each judge that the machine has; one that gives no usable answer says why. Never raises for that.
 
-        What they may take is lent by the purse. budget: the repo's own limits.
+        What they may take is lent by the purse. budget: the repo's own limits. heard: whoever gave a verdict in these is
+        not asked again, and it stands.
         """
         ...
 
@@ -420,6 +421,8 @@ class House(Struct, frozen=True):
     purse: Purse = NoPurse()
     #: None: no forge is configured on this machine.
     forge: Forge | None = None
+    #: Results of a repo that may wait for a person before nothing new starts there; 0 sets no bound.
+    open_results: int = 0
 
 
 # -- boxes --------------------------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ def house_for(
         examiner=LocalExaminer(home, past, network, lambda agent: family_of(agent, settings.agents), without, watch),
         judges=Panel(home, judges_for(settings, environ)),
         routing=settings.routing,
+        open_results=settings.work.open_results,
     )
     return discreet(house, without)
 

@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from overnight.judge.verdict import Failed, Open, Opinion, Passed, Said, Split, Word, schema, tally, understand
+from overnight.judge.verdict import (
+    Failed,
+    Open,
+    Opinion,
+    Outside,
+    Passed,
+    Said,
+    Split,
+    Word,
+    out_of_reach,
+    schema,
+    tally,
+    understand,
+)
 from overnight.missions.judging import Quorum
 
 GOOD = Said(verdict=Word.PASS, confidence=0.9, blocking=(), other=(), gaps=(), injection=False)
@@ -164,3 +177,24 @@ def test_the_schema_says_what_is_understood(said: Said) -> None:
     assert set(form["required"]) == set(Said.__struct_fields__)
     assert form["additionalProperties"] is False
     jsonschema.validate(json.loads(msgspec.json.encode(said)), form)
+
+
+@pytest.mark.parametrize(
+    ("opinions", "away"),
+    [
+        ((by("openai", GOOD), by("google", None, outside=Outside.LIMIT)), ["google"]),
+        ((by("openai", None, outside=Outside.VENDOR), by("google", None, outside=Outside.LIMIT)), ["openai", "google"]),
+        ((by("openai", GOOD), by("google", None, why="it can't be read")), []),
+        ((by("openai", UNSURE), by("google", None, outside=Outside.LIMIT)), []),
+        ((by("openai", BAD), by("google", None, outside=Outside.LIMIT)), []),
+        ((by("google", None, outside=Outside.LIMIT),), []),
+        ((by("openai", GOOD), by("anthropic", None, outside=Outside.LIMIT)), []),
+        ((by("openai", GOOD), by("google", GOOD), by("meta", None, outside=Outside.LIMIT)), []),
+    ],
+)
+def test_a_judge_is_waited_for_only_where_nothing_but_its_word_is_missing(
+    opinions: tuple[Opinion, ...], away: list[str]
+) -> None:
+    """Where even its PASS would not be enough, or is not needed, waiting helps nobody."""
+    found = out_of_reach(opinions, Quorum(families=2), commit="c1", evidence="e1", author="anthropic")
+    assert [each.judge for each in found] == away

@@ -17,7 +17,7 @@ from overnight.agents.scripted import Cut, Fail, Garble, Reply, Say, Stall, play
 from overnight.agents.scripted.script import Step
 from overnight.config import parse_settings
 from overnight.judge.evidence import INSTRUCTIONS
-from overnight.judge.verdict import Word
+from overnight.judge.verdict import Outside, Word
 from overnight.judges.errand import TOKEN
 from overnight.judges.model import MOST_SAID
 from overnight.missions.money import Allowance, Bill
@@ -115,6 +115,26 @@ def test_what_another_try_can_not_mend_is_not_tried_again() -> None:
     assert len(found.requests) == 1
 
 
+@pytest.mark.parametrize("name", ["anthropic", "openai", "compatible", "local"])
+def test_a_limit_for_long_is_told_and_not_tried_again(name: str) -> None:
+    """The vendor names an hour: whoever asked is told that it is a limit, and when, and the second try is kept for then."""
+    found = ask(name, Fail(429, "slow down", headers={"retry-after": "3600"}), says())
+    assert (found.answer.said, found.answer.outside, found.answer.after) == (None, Outside.LIMIT, 3600.0)
+    assert len(found.requests) == 1
+
+
+def test_an_outage_is_told_after_both_tries() -> None:
+    """So that the result waits for the judge, and not for a person."""
+    found = ask("anthropic", Fail(503, "down", headers={"retry-after": "0"}, times=2), says())
+    assert (found.answer.outside, len(found.requests)) == (Outside.VENDOR, 2)
+
+
+def test_what_the_judge_does_itself_is_nothing_outside() -> None:
+    """A wrong key and an answer that can't be read are for a person."""
+    assert ask("anthropic", Fail(401, "invalid x-api-key")).answer.outside is None
+    assert ask("openai", Say("Hm."), Say("Hm.")).answer.outside is None
+
+
 def test_a_dead_server_is_no_verdict() -> None:
     """Nobody listens there: no verdict, and no cost."""
 
@@ -125,6 +145,7 @@ def test_a_dead_server_is_no_verdict() -> None:
         bills = list[Bill]()
         answer = await judge.ask(EVIDENCE, await judge.worst(EVIDENCE), bills.append)
         assert answer.said is None
+        assert answer.outside is Outside.VENDOR
         return answer.why, bills[-1]
 
     why, bill = asyncio.run(story())

@@ -86,6 +86,18 @@ def test_an_empty_file_is_the_default_policy() -> None:
         ),
         ("[[box]]", "1:3: `box` must be a table, not a list"),
         ('landing = "squash"', '1:11: `landing` must be one of "branch", "merge", "draft-pr", "pr", not "squash"'),
+        (
+            '[holds]\nneeds-approval = { after = "1d", then = "default" }',
+            '2:41: `holds.needs-approval.then` must be one of "drop", "escalate", not "default"',
+        ),
+        (
+            '[holds]\npaused = { after = "1d", then = "drop" }',
+            '2:1: a hold of the reason "paused" does not wait for a person',
+        ),
+        (
+            '[holds]\nstuk = { after = "1d", then = "drop" }',
+            "2:1: unknown key `stuk` in [holds]; did you mean `stuck`?",
+        ),
         ("agent = 3", "1:9: `agent` must be text in quotes, not 3"),
         ("agent = true", "1:9: `agent` must be text in quotes, not true"),
         ('agent = "a\\u0000"', '1:9: `agent` must be text without NUL characters, not "a\\u0000"'),

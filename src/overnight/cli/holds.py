@@ -21,13 +21,13 @@ from overnight.report.views import HoldView, TaskRow
 def holds(repo: str | None, as_json: bool) -> None:
     """Every task that is held: why, since when, what releases it, and what happens by itself.
 
-    What waits for you comes first, the longest wait before the others.
+    What waits for you comes first, the urgent before the others and then the longest wait.
     """
     state, now = home.state_folder(), time.time()
     name = repo_named(state, repo).name if repo is not None else None
     seen = look(state, now, now, name)
     rows = [row for each in seen.repos for row in (*each.needs_person, *each.waiting) if row.hold is not None]
-    rows.sort(key=lambda row: (row.hold is not None and not row.hold.needs_person, row.since, row.id))
+    rows.sort(key=_line)
     if as_json:
         say_json(rows)
     elif not rows:
@@ -36,12 +36,18 @@ def holds(repo: str | None, as_json: bool) -> None:
         _drawn(rows, now).print()
 
 
+def _line(row: TaskRow) -> tuple[bool, bool, float, str]:
+    assert row.hold is not None
+    return (not row.hold.needs_person, not row.hold.urgent, row.since, row.id)
+
+
 def _drawn(rows: list[TaskRow], now: float) -> Paper:
     paper = Paper()
     for row in rows:
         assert row.hold is not None
         style = ASKS if row.hold.needs_person else "yellow"
-        paper.line((row.hold.reason, style), f" {row.id}  {row.title} ({row.repo}, {since(row.since, now)})")
+        reason = f"urgent: {row.hold.reason}" if row.hold.urgent else row.hold.reason
+        paper.line((reason, style), f" {row.id}  {row.title} ({row.repo}, {since(row.since, now)})")
         paper.line(row.hold.why, indent=2)
         paper.line(("→ ", style), _release(row.hold, now), indent=2)
     return paper
@@ -50,4 +56,5 @@ def _drawn(rows: list[TaskRow], now: float) -> Paper:
 def _release(hold: HoldView, now: float) -> str:
     if hold.until is None:
         return hold.releases_on
-    return f"{hold.then or 'tried again'} {until(hold.until, now)}; {hold.releases_on}"
+    then = f"{hold.then or 'tried again'} {until(hold.until, now)}"
+    return f"{hold.releases_on}; else {then}" if hold.needs_person else f"{then}; {hold.releases_on}"

@@ -118,6 +118,8 @@ class _Timeline:
         self._paper, self._told, self._now = paper, told, now
         self._runs = {(run.life, run.n): run for run in told.runs}
         self._landings = list(told.landings)
+        #: Judges that were asked more than once are told of once, with what they said last.
+        self._judged_runs: set[str] = set()
         #: Checks that are red on the base: a task is not blamed for them.
         self._red = {check.name for check in told.baseline if not check.passed}
 
@@ -207,7 +209,8 @@ class _Timeline:
                 self._checks(run.rechecks)
             case "examine" if run is not None and run.examined is not None:
                 self._examined(moment, run.examined)
-            case "judge" if run is not None:
+            case "judge" if run is not None and run.id not in self._judged_runs:
+                self._judged_runs.add(run.id)
                 for opinion in run.opinions:
                     self._judged(moment, opinion)
             case "stage" | "land" | "branch":

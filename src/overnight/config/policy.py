@@ -10,6 +10,7 @@ from overnight.config.guard import guard_rules
 from overnight.config.hosts import hosts
 from overnight.config.shape import Path, Problem, name_of, show
 from overnight.errors import PolicyInvalid
+from overnight.missions.hold import TIME_OUTS, HoldReason, Patience
 from overnight.missions.money import Amount
 from overnight.missions.policy import Check, LandingMode, Policy
 
@@ -38,6 +39,8 @@ def _rules(policy: Policy) -> Iterator[Problem]:
     yield from guard_rules(policy.guard, ("guard",), repo=True)
     for name, check in policy.checks.items():
         yield from _check(name, check)
+    for reason, patience in policy.holds.items():
+        yield from _patience(reason, patience)
     if policy.landing in (LandingMode.MERGE, LandingMode.PR) and not policy.checks:
         yield Problem(
             ("landing",),
@@ -64,6 +67,15 @@ def _check(name: str, check: Check) -> Iterator[Problem]:
     if not check.run.strip():
         yield Problem((*path, "run"), f"`{name_of(path)}` has an empty command")
     yield from hosts((*path, "egress"), check.egress)
+
+
+def _patience(reason: HoldReason, patience: Patience) -> Iterator[Problem]:
+    path = ("holds", reason.value)
+    if (fitting := TIME_OUTS.get(reason)) is None:
+        yield Problem(path, f"a hold of the reason {show(reason.value)} does not wait for a person", value=False)
+    elif patience.then not in fitting:
+        ways = ", ".join(show(each.value) for each in fitting)
+        yield Problem((*path, "then"), f"`{name_of(path)}.then` must be one of {ways}, not {show(patience.then.value)}")
 
 
 def _globs(path: Path, globs: tuple[str, ...]) -> Iterator[Problem]:

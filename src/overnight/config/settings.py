@@ -51,6 +51,8 @@ class Work(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per_repo: Annotated[int, Meta(ge=1, le=1000)] = 1
     #: How many may begin in any span of time, such as `"10 per 1h"`; no such limit when absent.
     rate: str | None = None
+    #: Results of a repo that may wait for your decision; from so many on nothing new starts there. 0 sets no bound.
+    open_results: Annotated[int, Meta(ge=0, le=100_000)] = 20
 
     def pool(self) -> Pool:
         """These limits as the engine takes them."""

@@ -19,7 +19,10 @@ class Finish(Struct, frozen=True):
 
 
 class Cancelled(Exception):
-    """Raised once at a step that would have run, when the task was cancelled. Clean up in `except`, by steps."""
+    """Raised once at a step that would have run, when the task was cancelled. Clean up in `except`, by steps.
+
+    Its words say why it was dropped; empty when a person said so.
+    """
 
 
 class Park(BaseException):

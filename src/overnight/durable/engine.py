@@ -9,12 +9,14 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from overnight.durable import pauses, pools
-from overnight.durable.flow import Cancelled, Finish, Lost, Park, Story, paused
+from msgspec.structs import replace
+
+from overnight.durable import backlog, pauses, pools
+from overnight.durable.flow import DROPPED, RELEASE, RETRIED, Cancelled, Finish, Lost, Park, Story, paused
 from overnight.durable.journal import Journal, printable
 from overnight.durable.pools import Pool
-from overnight.missions.codec import encode
-from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.codec import decode, encode
+from overnight.missions.hold import Held, Hold, HoldReason, Late, bounded
 from overnight.missions.units import show_duration
 
 Flow = Callable[[Story], Awaitable[Finish]]
@@ -114,6 +116,7 @@ class Engine:
         self._followed = True
         self._heed_wants()
         self._ring_timers()
+        self._ease_backlogs()
         self._grant_slots()
         return self._start_ready()
 
@@ -172,12 +175,18 @@ class Engine:
 
     def _ring_timers(self) -> None:
         now = self.journal.clock.now()
-        sql = "SELECT id FROM task WHERE wake_at <= ? AND state = 'waiting' ORDER BY wake_at"
+        sql = "SELECT id, wait_for, hold FROM task WHERE wake_at <= ? AND state = 'waiting' ORDER BY wake_at"
         due = self.journal.db.execute(sql, (now,)).fetchall()
         if due:
             with self.journal.tx("timers"):
                 for row in due:
-                    make_ready(self.journal, row["id"], "its time has come")
+                    ring(self.journal, row)
+
+    def _ease_backlogs(self) -> None:
+        if tasks := backlog.eased(self.journal):
+            with self.journal.tx("backlog"):
+                for task in tasks:
+                    make_ready(self.journal, task, "fewer results wait for a decision")
 
     def grant_now(self, task: str, pool: str, key: str) -> bool:
         """Give a live task its slot at once, if there is room and nobody waits for one."""
@@ -280,7 +289,7 @@ class Engine:
                     story, Park("hold", until=None if hold.until is None else max(hold.until, soonest), hold=hold)
                 )
             case Cancelled():
-                self._end(story, Finish("cancelled", "a person cancelled it", None))
+                self._end(story, Finish("cancelled", str(outcome) or "a person cancelled it", None))
             case asyncio.CancelledError() if story.dropped:
                 pass  # the person took it back before it was heeded: it is still ready, and driven anew
             case BaseException():
@@ -290,13 +299,17 @@ class Engine:
 
     def _park(self, story: Story, park: Park) -> None:
         db, hold, now = self.journal.db, park.hold, self.journal.clock.now()
+        until = park.until
+        if hold is not None and until is None:
+            hold = bounded(hold, story.patience, now)
+            until = hold.until if hold.late else None
         pool, key = park.need or (None, None)
         with self.journal.tx(f"park {park.wait_for}"):
             pools.release(self.journal, story.id)
             db.execute(
                 "UPDATE task SET state = 'waiting', phase = ?, wait_for = ?, wake_at = ?, hold = ?, need_pool = ?, need_key = ?, "
                 "unwinding = ?, updated = ? WHERE id = ?",
-                (story.here, park.wait_for, park.until, encode(hold).decode() if hold else None, pool, key,
+                (story.here, park.wait_for, until, encode(hold).decode() if hold else None, pool, key,
                  int(story.deaf), now, story.id),
             )  # fmt: skip
             story.tell_phase()
@@ -353,6 +366,41 @@ def make_ready(journal: Journal, task: str, why: str) -> None:
     journal.db.execute(sql, (journal.clock.now(), task))
     if held is not None and not json.loads(held).get("looks"):
         journal.tell("task.released", task=task, why=why)
+
+
+def ring(journal: Journal, row: sqlite3.Row) -> None:
+    """A waiting task's time has come, inside a transaction: it goes on, or what the policy says of its hold is done."""
+    hold = decode(row["hold"], Hold) if row["hold"] else None
+    if hold is None or hold.late is None:
+        make_ready(journal, row["id"], "its time has come")
+        return
+    task, wait_for = row["id"], row["wait_for"] or ""
+    why = f"{hold.reason}: nobody released it in time; {hold.then}"
+    journal.tell("hold.timed-out", task=task, why=why, reason=hold.reason, then=hold.late)
+    match hold.late:
+        case Late.ESCALATE:
+            waits = replace(hold, until=None, then="", late=None, urgent=True)
+            sql = "UPDATE task SET hold = ?, wake_at = NULL WHERE id = ?"
+            journal.db.execute(sql, (encode(waits).decode(), task))
+            journal.tell("hold.escalated", task=task, why=f"{hold.reason}: {hold.why}", reason=hold.reason)
+            return
+        case Late.DROP:
+            _send(journal, task, DROPPED, why)
+            journal.db.execute("UPDATE task SET want = 'cancel' WHERE id = ?", (task,))
+        case Late.DEFAULT:
+            _send(journal, task, wait_for.removeprefix("signal "), hold.default)
+        case Late.RETRY if wait_for.startswith(f"signal {RELEASE}"):
+            _send(journal, task, wait_for.removeprefix("signal "), None)
+        case Late.RETRY if wait_for.startswith("signal "):
+            _send(journal, task, RETRIED, None)
+        case Late.RETRY:
+            pass
+    make_ready(journal, task, why)
+
+
+def _send(journal: Journal, task: str, name: str, payload: Any) -> None:
+    sql = "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, ?, ?)"
+    journal.db.execute(sql, (task, name, json.dumps(payload), journal.clock.now()))
 
 
 def follow_pauses(journal: Journal, *, actor: str = "", everything: bool = False) -> None:

@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from msgspec import MsgspecError
 
-from overnight.durable import pools
+from overnight.durable import backlog, pools
 from overnight.durable.endings import Cancelled, Finish, Lost, Park
 from overnight.durable.returned import returns
 from overnight.missions.codec import decode, encode
-from overnight.missions.hold import Held, Hold, HoldReason
+from overnight.missions.hold import Held, Hold, HoldReason, Patience
 
-__all__ = ["RELEASE", "Cancelled", "Finish", "Lost", "Park", "Story", "paused"]
+__all__ = ["DROPPED", "RELEASE", "RETRIED", "Cancelled", "Finish", "Lost", "Park", "Story", "paused"]
 
 if TYPE_CHECKING:
     from overnight.durable.engine import Engine
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 RELEASE = "release "
 #: `Story.watch` does not look again sooner than this, whatever time it is told.
 SOONEST_LOOK_S = 1.0
+#: The signal that says why a task is cancelled, where no person did it.
+DROPPED = "dropped"
+#: The signal that ends a wait for another one, where the policy has it tried again.
+RETRIED = "tried again"
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -51,6 +55,8 @@ class Story:
             r["name"]: r["output"] for r in self._journal.db.execute(sql, (self.id, self.life))
         }
         self._used: set[str] = set()
+        #: What happens by itself with holds that wait for a person, by reason; set by the flow, the same at every replay.
+        self.patience: Mapping[HoldReason, Patience] = {}
         self._slot: tuple[str, str] | None = None
         self._slot_used = False
         self._finishing = False
@@ -193,6 +199,11 @@ class Story:
     def _want(self) -> str | None:
         return self._journal.db.execute("SELECT want FROM task WHERE id = ?", (self.id,)).fetchone()["want"]
 
+    def _dropped(self) -> str:
+        """Why nobody but time cancels it; empty when a person does."""
+        row = self._inbox(DROPPED)
+        return decode(row["payload"], str) if row else ""
+
     def _boundary(self) -> None:
         """Between steps: the place where pauses and cancels take effect."""
         if self.deaf:
@@ -200,7 +211,7 @@ class Story:
         want = self._want()
         if want == "cancel":
             self.unwinding = True
-            raise Cancelled
+            raise Cancelled(self._dropped())
         if want is not None:
             self._park("pause", hold=paused(f"`overnight resume {self.id}`"), came=lambda: self._want() is None)
         if scope := self._engine.pause_on(self.lane):
@@ -303,6 +314,21 @@ class Story:
         if self._slot is not None and self._slot not in held and not self._engine.grant_now(self.id, *self._slot):
             self._park("slot", need=self._slot)
 
+    async def room(self, name: str, most: int) -> None:
+        """Wait until fewer than `most` results of this lane wait for a decision; remembered by name."""
+        self._claim(name, type(None))
+        if name in self._done:
+            return
+        with self._journaling():
+            self._boundary()
+            self._take_slot()
+            if (open_ := backlog.waiting(self._journal, self.lane)) >= most:
+                hold = backlog.backlog(self.lane, open_, most)
+                came = lambda: backlog.waiting(self._journal, self.lane) < most  # noqa: E731 (as in `_boundary`)
+                self._park(backlog.wait_for(most), hold=hold, came=came)
+            with self._journal.tx(name):
+                self._record(name, "null", self._journal.clock.now())
+
     def _give_back(self) -> None:
         """A block whose steps were all finished before used no slot: what is held was granted for a later one."""
         if self._slot is None or not self._slot_used or self._engine.closing or self.over is not None:
@@ -342,8 +368,11 @@ class Story:
         key: str = "",
         timeout: float | None = None,
         refuse: Callable[[T], str] | None = None,
+        retries: bool = False,
     ) -> T | None:
         """The next signal of that name, or None past the time-out (seconds). Parks until then.
+
+        retries: None also when the hold waited so long that the policy has it tried again.
 
         key names the wait where one signal is waited for more than once. refuse: why a signal is none, asked once,
         before it is taken; empty takes it.
@@ -353,7 +382,7 @@ class Story:
         if step not in self._done:
             with self._journaling():
                 self._boundary()
-                self._await_signal(step, name, kind, hold, timeout, refuse)
+                self._await_signal(step, name, kind, hold, timeout, refuse, retries=retries)
         return None if self._done[step] == "null" else decode(self._done[step], kind)
 
     def _await_signal(
@@ -364,6 +393,8 @@ class Story:
         hold: Hold | None,
         timeout: float | None,
         refuse: Callable[[Any], str] | None,
+        *,
+        retries: bool,
     ) -> None:
         """Record the answer, or park."""
         while (row := self._inbox(name)) is not None:
@@ -377,6 +408,9 @@ class Story:
             else:
                 self._answer(step, row["payload"], "signal.taken", row["id"])
                 return
+        if retries and (row := self._inbox(RETRIED)) is not None:
+            self._answer(step, "null", "signal.timeout", row["id"])
+            return
         until = None if timeout is None else self._deadline(step, timeout)
         if until is not None and self._journal.clock.now() >= until:
             self._answer(step, "null", "signal.timeout")

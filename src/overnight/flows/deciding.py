@@ -21,12 +21,18 @@ def ask_about(t: Story, key: str, commit: str, *, anyway: bool = False, title: s
 
 async def decided(t: Story, key: str, hold: Hold, ask: Ask) -> Decision:
     """Park with this hold until a person decides about exactly this. key names the wait."""
+    decision = await decided_in_time(t, key, hold, ask)
+    assert decision is not None, "a wait without a time-out ends by its signal"
+    return decision
+
+
+async def decided_in_time(t: Story, key: str, hold: Hold, ask: Ask, *, retries: bool = False) -> Decision | None:
+    """The same. retries: None when it waited so long that the policy has it tried again."""
 
     def refuse(decision: Decision) -> str:
         if not decision.ticket:
             return "a decision without a ticket is none"
         return "" if (decision.ask, decision.commit) == (ask.id, ask.commit) else "it is about something else"
 
-    decision = await t.signal(DECISION, Decision, key=key, hold=replace(hold, ask=ask), refuse=refuse)
-    assert decision is not None, "a wait without a time-out ends by its signal"
-    return decision
+    hold = replace(hold, ask=ask)
+    return await t.signal(DECISION, Decision, key=key, hold=hold, refuse=refuse, retries=retries)

@@ -144,10 +144,10 @@ class _Judges:
         self._inner, self._without = inner, without
 
     async def judge(
-        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget, heard: tuple[Opinion, ...] = ()
     ) -> tuple[Opinion, ...]:
         with _careful(self._without):
-            return scrubbed(await self._inner.judge(task, examined, run, purse, budget), self._without)
+            return scrubbed(await self._inner.judge(task, examined, run, purse, budget, heard), self._without)
 
 
 class _Forge:

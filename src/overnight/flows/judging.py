@@ -8,16 +8,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from overnight.durable.flow import Story
-from overnight.flows.deciding import ask_about, decided
+from overnight.flows.deciding import ask_about, decided_in_time
 from overnight.judge.autonomy import AskPerson, Blocked, Disagree, Land, Repair, course
+from overnight.judge.holds import judges_away
 from overnight.judge.risk import with_doubts
-from overnight.judge.verdict import Failed, Opinion, Passed, Tally, tally
+from overnight.judge.verdict import Failed, Opinion, Passed, Tally, out_of_reach, tally
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.judging import BLOCKED
 from overnight.missions.policy import LandingMode
 from overnight.missions.run import Attempt, CheckResult
 from overnight.missions.task import Phase, Task
 from overnight.ports import Examined, Ground, House
+
+#: Times in a row that judges who can't be reached are waited for before a person is asked: about three hours of an outage.
+ROUNDS = 24
 
 
 class Approved(Struct, frozen=True):
@@ -65,21 +69,48 @@ async def judged(
     if (task.landing or ground.policy.landing) is LandingMode.BRANCH:
         return Approved("")  # it stays on a branch: whoever merges it decides
     opinions: tuple[Opinion, ...] = ()
-    if ground.policy.judges.families and not examined.risk.blocks:  # nothing that they say would outweigh a block
-        with t.cancellable():
-            run, budget = attempt.outcome.run, ground.policy.limits.budget
-            opinions = await t.step(f"judge {n}", house.judges.judge, task, examined, run, house.purse, budget)
-    t.at(Phase.DECIDING)
-    result = tally(
-        opinions, ground.policy.judges, commit=examined.commit, evidence=examined.evidence, author=examined.family
-    )
-    verdict = await _decided(t, task, ground, n, examined, result, mends=mends)
-    return replace(verdict, examined=examined, opinions=opinions) if isinstance(verdict, Approved) else verdict
+    for k in count(1):
+        opinions = await _opinions(t, house, task, ground, attempt, examined, opinions, k)
+        t.at(Phase.DECIDING)
+        about = {"commit": examined.commit, "evidence": examined.evidence, "author": examined.family}
+        if k < ROUNDS and (missing := out_of_reach(opinions, ground.policy.judges, **about)):
+            await t.hold(f"judge {_key(n, k)}", judges_away(missing, k, task.id))
+            continue
+        result = tally(opinions, ground.policy.judges, **about)
+        if (done := await _decided(t, task, ground, _key(n, k), examined, result, mends=mends)) is not None:
+            return replace(done, examined=examined, opinions=opinions) if isinstance(done, Approved) else done
+        opinions = ()  # all of them are asked anew
+    raise AssertionError("count() does not end")
+
+
+def _key(n: int, k: int) -> str:
+    """Names the k-th asking about the n-th result."""
+    return f"{n}" if k == 1 else f"{n}.{k}"
+
+
+async def _opinions(
+    t: Story,
+    house: House,
+    task: Task,
+    ground: Ground,
+    attempt: Attempt,
+    examined: Examined,
+    heard: tuple[Opinion, ...],
+    k: int,
+) -> tuple[Opinion, ...]:
+    """What judges say; who gave a verdict before is not asked again."""
+    if not ground.policy.judges.families or examined.risk.blocks:  # nothing that they say would outweigh a block
+        return ()
+    t.at(Phase.JUDGING)
+    run, budget, judge = attempt.outcome.run, ground.policy.limits.budget, house.judges.judge
+    with t.cancellable():
+        return await t.step(f"judge {_key(attempt.n, k)}", judge, task, examined, run, house.purse, budget, heard)
 
 
 async def _decided(
-    t: Story, task: Task, ground: Ground, n: int, examined: Examined, result: Tally, *, mends: bool
-) -> Approved | Redo | Rejected:
+    t: Story, task: Task, ground: Ground, n: str, examined: Examined, result: Tally, *, mends: bool
+) -> Approved | Redo | Rejected | None:
+    """None: the judges are to be asked again."""
     sure = result.confidence if isinstance(result, Passed) else None
     match course(result, with_doubts(examined.risk, sure, ground.policy.risk), examined.standing, mends=mends):
         case Land():
@@ -114,10 +145,16 @@ def _hold(task: Task, commit: str, reason: HoldReason, why: str, how: str = "") 
     )
 
 
-async def _asked(t: Story, n: int, commit: str, hold: Hold, *, anyway: bool = False) -> Approved | Rejected:
-    """Wait for a person's word on exactly this commit: one about another is none. anyway: a plain yes is not enough."""
+async def _asked(t: Story, n: str, commit: str, hold: Hold, *, anyway: bool = False) -> Approved | Rejected | None:
+    """Wait for a person's word on exactly this commit: one about another is none. anyway: a plain yes is not enough.
+
+    None: nobody came in time, and the policy has the judges asked again.
+    """
     for k in count(1):
-        decision = await decided(t, f"decision {n}.{k}", hold, ask_about(t, f"{n}.{k}", commit, anyway=anyway))
+        ask, retries = ask_about(t, f"{n}.{k}", commit, anyway=anyway), hold.reason is HoldReason.JUDGES_DISAGREE
+        decision = await decided_in_time(t, f"decision {n}.{k}", hold, ask, retries=retries)
+        if decision is None:
+            return None
         # A ticket is about nothing else; older journals hold words that are.
         if decision.commit != commit or (decision.approved and anyway and not decision.anyway):
             continue

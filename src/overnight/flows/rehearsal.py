@@ -14,7 +14,7 @@ from enum import StrEnum
 from overnight.judge.autonomy import Standing
 from overnight.judge.budget import Sum
 from overnight.judge.risk import Band, Risk
-from overnight.judge.verdict import Opinion, Said
+from overnight.judge.verdict import Opinion, Outside, Said
 from overnight.missions.clarify import Clarify
 from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.judging import Quorum
@@ -71,6 +71,9 @@ class World:
         self.running: dict[str, asyncio.Event] = {}
         #: What judges say of a commit, by family of models; every family that is named here has a judge.
         self.verdicts: dict[str, Callable[[str], Said | None]] = {}
+        #: Judges that can't be reached now, by family, and how often each one was asked.
+        self.away: dict[str, Outside] = {}
+        self.asked: Counter[str] = Counter()
         #: The risk of every result.
         self.risk = Risk(score=0, band=Band.LOW)
         self.worktrees: set[str] = set()
@@ -292,14 +295,20 @@ class _Judges:
         self._world = world
 
     async def judge(
-        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget, heard: tuple[Opinion, ...] = ()
     ) -> tuple[Opinion, ...]:
-        self._world.during(f"judge {examined.commit}")
+        world = self._world
+        world.during(f"judge {examined.commit}")
         await asyncio.sleep(0)
-        return tuple(
-            Opinion(
-                judge=family, family=family, model="m", commit=examined.commit, evidence=examined.evidence,
-                said=say(examined.commit), why="it gave no answer",
-            )
-            for family, say in self._world.verdicts.items()
+        stands = {each.judge: each for each in heard if each.said is not None}
+        return tuple(stands.get(family) or self._opinion(family, examined) for family in world.verdicts)
+
+    def _opinion(self, family: str, examined: Examined) -> Opinion:
+        world = self._world
+        world.asked[family] += 1
+        outside = world.away.get(family)
+        return Opinion(
+            judge=family, family=family, model="m", commit=examined.commit, evidence=examined.evidence,
+            said=None if outside else world.verdicts[family](examined.commit), why="it gave no answer", outside=outside,
+            retry_at=1_000_000.0 if outside else None,
         )  # fmt: skip

@@ -45,7 +45,10 @@ async def carry_out(t: Story, house: House) -> Finish:
 async def _work(t: Story, house: House, task: Task) -> Ending:
     t.at(Phase.PREPARING)
     with t.slot(WORK, task.repo.name):
+        if house.open_results:
+            await t.room("room", house.open_results)
         ground = await t.step("prepare", house.workshop.prepare, task)
+        t.patience = ground.policy.holds
         if (task.landing or ground.policy.landing).remote:
             await may_push(t, house, task, ground)
         with t.cancellable():
@@ -116,7 +119,8 @@ async def _clarified(t: Story, task: Task, policy: Clarify) -> tuple[Answered, .
         return ()
     how = f'`overnight answer {task.id} defaults`, or by number: `overnight answer {task.id} "1=b 2=in own words"`'
     why = f"what is asked for leaves too much open (ambiguity {clarity.ambiguity} of 100)\n{show_questions(clarity.questions)}"
-    words = await t.ask("answer", Hold(reason=HoldReason.NEEDS_ANSWER, why=why, releases_on=how), key="clarify")
+    hold = Hold(reason=HoldReason.NEEDS_ANSWER, why=why, releases_on=how, default="defaults")
+    words = await t.ask("answer", hold, key="clarify")
     return heard(clarity.questions, words)
 
 

@@ -3,8 +3,11 @@ task is tried again by itself, and what happens then."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from overnight.judge.breaker import Breaker, Shut
 from overnight.judge.limits import Ceilings, backoff, wake
+from overnight.judge.verdict import Opinion, Outside
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.limits import Trouble, Window
 from overnight.missions.run import FailureClass, RunOutcome
@@ -113,4 +116,24 @@ def nobody_knows(account: str, scout: str, now: float, run: str) -> Hold:
         until=now + backoff(2, run),
         then="a run begins, if there is room",
         about=account,
+    )
+
+
+_OUTSIDE = {
+    Outside.LIMIT: HoldReason.LIMIT_REACHED,
+    Outside.VENDOR: HoldReason.VENDOR_OUTAGE,
+    Outside.NETWORK: HoldReason.NETWORK_LOST,
+}
+
+
+def judges_away(missing: Sequence[Opinion], row: int, task: str) -> Hold:
+    """The hold of a result whose judges could not be reached, `row` times in a row. missing: at least one of them."""
+    first = min(missing, key=lambda each: list(_OUTSIDE).index(each.outside or Outside.NETWORK))
+    seen = max(each.retry_at or 0.0 for each in missing)
+    return Hold(
+        reason=_OUTSIDE[first.outside or Outside.NETWORK],
+        why="; ".join(f"judge {each.judge} gave no verdict: {each.why}" for each in missing),
+        releases_on=f"a later try, by itself; `overnight resume {task}` tries now",
+        until=seen + backoff(row, f"{task} {first.commit}"),
+        then="whoever gave no verdict is asked again",
     )

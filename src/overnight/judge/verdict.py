@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from overnight.missions.judging import Quorum
 
@@ -41,6 +42,17 @@ class Said(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     injection: bool
 
 
+class Outside(StrEnum):
+    """Why a judge gave no answer that it may well give later."""
+
+    #: Its limit is used up (429).
+    LIMIT = "limit"
+    #: Its service fails (5xx).
+    VENDOR = "vendor"
+    #: Nothing answers at its address.
+    NETWORK = "network"
+
+
 class Opinion(Struct, frozen=True, kw_only=True):
     """A judge's answer, bound to what it was about."""
 
@@ -56,6 +68,10 @@ class Opinion(Struct, frozen=True, kw_only=True):
     said: Said | None
     #: Why it gave none.
     why: str = ""
+    #: What outside kept it from answering; None when that was its own doing, or it answered.
+    outside: Outside | None = None
+    #: Epoch seconds before which it is of no use to ask it again.
+    retry_at: float | None = None
     #: Dollars; None is unknown.
     cost: float | None = None
     #: Seconds.
@@ -149,6 +165,20 @@ def tally(opinions: Sequence[Opinion], quorum: Quorum, *, commit: str, evidence:
     if why := _doubts(opinions, about, said, passes, quorum):
         return Open(why=why)
     return Passed(confidence=min(what.confidence for _, what in passes))
+
+
+_BEST = Said(verdict=Word.PASS, confidence=1.0, blocking=(), other=(), gaps=(), injection=False)
+
+
+def out_of_reach(
+    opinions: Sequence[Opinion], quorum: Quorum, *, commit: str, evidence: str, author: str
+) -> tuple[Opinion, ...]:
+    """The judges that could not be reached, where nothing but their words is missing; none where waiting helps nobody."""
+    missing = tuple(each for each in opinions if each.said is None and each.outside is not None)
+    at_best = [replace(each, said=_BEST) if each in missing else each for each in opinions]
+    found = tally(opinions, quorum, commit=commit, evidence=evidence, author=author)
+    best = tally(at_best, quorum, commit=commit, evidence=evidence, author=author)
+    return missing if isinstance(found, Open) and isinstance(best, Passed) else ()
 
 
 def _split(passing: Sequence[str], failing: tuple[Opinion, Said]) -> str:

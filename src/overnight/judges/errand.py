@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from overnight.judge.verdict import Outside
 from overnight.judges.settings import Kind
 
 #: The variable that holds what stands for the key: the key itself never gets into that process.
@@ -38,6 +39,8 @@ class Trouble(Struct, frozen=True, kw_only=True, tag="trouble"):
     again: bool = False
     #: Seconds to wait before it, as the vendor asks for.
     after: float = 0.0
+    #: What outside was in the way, where something was.
+    outside: Outside | None = None
 
 
 Said = Heard | Trouble

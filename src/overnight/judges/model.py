@@ -26,7 +26,7 @@ ASKER = (sys.executable, "-P", "-m", "overnight.judges.asker")
 MOST_SAID = 256 << 10
 #: A judge is asked once more, and no more often.
 TRIES = 2
-#: Seconds between the two at most, whatever the vendor asks for.
+#: Seconds between the two at most: whoever asks for more is asked again when the task is.
 MOST_WAIT_S = 30.0
 #: What a verdict cost that nobody was asked for yet.
 _NOTHING = Bill(route="none", source="wire", paid=False, cost=Decimal(0))
@@ -59,31 +59,31 @@ class ModelJudge:
         try:
             async with self.way.open(allowance) as opened:
                 try:
-                    said, why = await self._verdict(text, opened)
+                    return await self._verdict(text, opened)
                 finally:
                     told(opened.bill())
         except (OvernightError, OSError) as error:
             return Answer(said=None, why=str(error))
-        return Answer(said=said, why=why)
 
-    async def _verdict(self, text: str, opened: Opened) -> tuple[verdict.Said | None, str]:
-        until, whys = time.monotonic() + self._settings.limit, list[str]()
+    async def _verdict(self, text: str, opened: Opened) -> Answer:
+        until, whys, trouble = time.monotonic() + self._settings.limit, list[str](), Trouble(why="")
         for _ in range(TRIES):
             heard = await self._heard(text, opened, until - time.monotonic())
             match heard:
                 case Heard(text=answer):
                     try:
-                        return verdict.understand(answer), ""
+                        return Answer(said=verdict.understand(answer))
                     except ValueError as error:
                         trouble = Trouble(why=str(error), again=True)
                 case Trouble() as trouble:
                     pass
             whys.append(opened.spent() or trouble.why)
-            wait = min(trouble.after, MOST_WAIT_S)
-            if not trouble.again or opened.spent() or time.monotonic() + wait >= until:
+            late = trouble.after > MOST_WAIT_S or time.monotonic() + trouble.after >= until
+            if not trouble.again or opened.spent() or late:
                 break
-            await asyncio.sleep(wait)
-        return None, "; then: ".join(dict.fromkeys(whys))
+            await asyncio.sleep(trouble.after)
+        why, outside = "; then: ".join(dict.fromkeys(whys)), None if opened.spent() else trouble.outside
+        return Answer(said=None, why=why, outside=outside, after=trouble.after)
 
     async def _heard(self, text: str, opened: Opened, limit: float) -> Said:
         settings = self._settings

@@ -13,7 +13,7 @@ from msgspec import Struct
 from overnight.durable.ledger import ASKING
 from overnight.errors import BadState
 from overnight.judge.evidence import Evidence, digest, for_judges
-from overnight.judge.verdict import Opinion, Said
+from overnight.judge.verdict import Opinion, Outside, Said
 from overnight.missions.codec import decode
 from overnight.missions.money import Allowance, Bill, Budget
 from overnight.missions.places import evidence_file
@@ -28,6 +28,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     said: Said | None
     #: Why it gave none.
     why: str = ""
+    #: What outside kept it from one, and the seconds after which it may be asked again.
+    outside: Outside | None = None
+    after: float = 0.0
 
 
 class Judge(Protocol):
@@ -59,15 +62,19 @@ class Panel:
         self._state, self._judges = state, judges
 
     async def judge(
-        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget
+        self, task: Task, examined: Examined, run: str, purse: Purse, budget: Budget, heard: tuple[Opinion, ...] = ()
     ) -> tuple[Opinion, ...]:
         """See the port. Raises BadState when the evidence is not what its name says."""
         if not self._judges:
             return ()
         evidence = self._evidence(task, examined)
         asking = _Asking(task, examined, run, purse, budget, for_judges(evidence))
-        asked = (_Asked(judge, asking).opinion(empty=not evidence.files) for judge in self._judges)
-        return tuple(await asyncio.gather(*asked))
+        about = (examined.commit, examined.evidence)
+        stands = {each.judge: each for each in heard if each.said is not None and (each.commit, each.evidence) == about}
+        asked = [judge for judge in self._judges if judge.name not in stands]
+        said = await asyncio.gather(*(_Asked(judge, asking).opinion(empty=not evidence.files) for judge in asked))
+        found = stands | {each.judge: each for each in said}
+        return tuple(found[judge.name] for judge in self._judges)
 
     def _evidence(self, task: Task, examined: Examined) -> Evidence:
         path = Path(evidence_file(str(self._state), task.id, examined.evidence))
@@ -118,7 +125,8 @@ class _Asked:
         return Opinion(
             judge=self._judge.name, family=self._judge.family, model=self._judge.model,
             commit=self._asking.examined.commit, evidence=self._asking.examined.evidence, said=answer.said,
-            why=answer.why, cost=_cost(self._bill) if self._lent else 0.0, took=round(time.monotonic() - began, 3),
+            why=answer.why, outside=answer.outside,
+            retry_at=time.time() + answer.after if answer.outside is not None else None, cost=_cost(self._bill) if self._lent else 0.0, took=round(time.monotonic() - began, 3),
         )  # fmt: skip
 
     async def _paid(self) -> Answer:

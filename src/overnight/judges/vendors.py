@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from overnight.judge.evidence import INSTRUCTIONS
+from overnight.judge.verdict import Outside
 from overnight.judges.errand import Errand, Heard, Said, Trouble
 from overnight.judges.form import form
 from overnight.judges.settings import Kind
@@ -133,7 +134,8 @@ def _ended(text: str, how: str, well: str) -> Said:
 def _status(code: int, message: str, headers: Mapping[str, str]) -> Trouble:
     asked = headers.get("retry-after", "")
     after = float(asked) if asked.isdecimal() else 2.0
-    return Trouble(why=f"HTTP {code}: {_short(message)}", again=code in _PASSING, after=after)
+    outside = Outside.LIMIT if code == 429 else Outside.VENDOR if code >= 500 else None
+    return Trouble(why=f"HTTP {code}: {_short(message)}", again=code in _PASSING, after=after, outside=outside)
 
 
 def _stumbled(error: Exception) -> Trouble:

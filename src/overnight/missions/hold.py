@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from overnight.missions.approval import Ask
+from overnight.missions.units import Duration
 
 
 class HoldReason(StrEnum):
@@ -45,6 +48,26 @@ class HoldReason(StrEnum):
     FAULT = "fault"
 
 
+class Late(StrEnum):
+    """What happens by itself with a hold that nobody released in time."""
+
+    #: It is tried again, as by `overnight resume`.
+    RETRY = "retry"
+    #: It waits on, as one that is urgent, and is told once more.
+    ESCALATE = "escalate"
+    #: The task ends; its work is kept.
+    DROP = "drop"
+    #: The recommended answers are taken.
+    DEFAULT = "default"
+
+
+class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a hold waits for a person, and what happens then."""
+
+    after: Duration
+    then: Late
+
+
 class Hold(Struct, frozen=True, kw_only=True):
     """Raised (inside `Held`) or returned by whatever can't go on; the engine parks the task with it."""
 
@@ -63,6 +86,56 @@ class Hold(Struct, frozen=True, kw_only=True):
     about: str = ""
     #: What a person is asked, where one is.
     ask: Ask | None = None
+    #: What is answered where nobody does and the policy says so; empty: nothing is recommended.
+    default: str = ""
+    #: What happens at `until` although it waits for a person: the policy's time-out. None: it is tried again.
+    late: Late | None = None
+    #: It waited longer than the policy says.
+    urgent: bool = False
+
+
+#: What may be done about a hold that waits for a person. Nothing here says yes in anybody's place.
+TIME_OUTS: Mapping[HoldReason, tuple[Late, ...]] = {
+    HoldReason.NEEDS_ANSWER: (Late.DEFAULT, Late.DROP, Late.ESCALATE),
+    HoldReason.NEEDS_APPROVAL: (Late.DROP, Late.ESCALATE),
+    **dict.fromkeys(
+        (
+            HoldReason.JUDGES_DISAGREE,
+            HoldReason.ALLOWANCE_SPENT,
+            HoldReason.AUTH_EXPIRED,
+            HoldReason.BOX_UNAVAILABLE,
+            HoldReason.CANARY_FAILED,
+            HoldReason.CONFLICT,
+            HoldReason.STUCK,
+            HoldReason.REPO_UNAVAILABLE,
+            HoldReason.BREAKER_OPEN,
+            HoldReason.FAULT,
+        ),
+        (Late.RETRY, Late.DROP, Late.ESCALATE),
+    ),
+}
+_THEN = {
+    Late.RETRY: "it is tried again",
+    Late.ESCALATE: "it is urgent, and told once more",
+    Late.DROP: "it is dropped, and its work is kept",
+    Late.DEFAULT: "the recommended answers are taken",
+}
+
+
+def bounded(hold: Hold, patience: Mapping[HoldReason, Patience], now: float) -> Hold:
+    """The hold with its time-out, if it waits for a person and the policy has one for it. now: epoch seconds.
+
+    A question without a recommended answer waits on where the policy would take that.
+    """
+    rule = patience.get(hold.reason)
+    if rule is None or hold.until is not None or rule.then not in TIME_OUTS.get(hold.reason, ()):
+        return hold
+    if rule.then is Late.DEFAULT and not hold.default:
+        return hold
+    until = now + rule.after
+    ends = rule.then is not Late.ESCALATE
+    ask = replace(hold.ask, expires=until) if hold.ask is not None and ends else hold.ask
+    return replace(hold, until=until, then=_THEN[rule.then], late=rule.then, ask=ask)
 
 
 class Held(Exception):

@@ -11,6 +11,7 @@ from overnight.missions.clarify import Clarify
 from overnight.missions.context import ContextLimits
 from overnight.missions.forge import Pulls
 from overnight.missions.guarding import GuardTable
+from overnight.missions.hold import HoldReason, Patience
 from overnight.missions.judging import Earned, Quorum, Risky
 from overnight.missions.money import Budget
 from overnight.missions.runbook import RunbookLimits
@@ -141,3 +142,5 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     risk: Risky = Risky()
     autonomy: Earned = Earned()
     forge: Pulls = Pulls()
+    #: What happens by itself with a hold that nobody released in time, by its reason; without it waits for ever.
+    holds: dict[HoldReason, Patience] = field(default_factory=dict[HoldReason, Patience])

@@ -125,17 +125,19 @@ def _hold(db: sqlite3.Connection, row: sqlite3.Row) -> HoldView | None:
         until=hold.until,
         then=hold.then,
         needs_person=_needs_person(db, hold, row["wait_for"] or ""),
+        late=hold.late,
+        urgent=hold.urgent,
     )
 
 
 def _needs_person(db: sqlite3.Connection, hold: Hold, wait_for: str) -> bool:
     """A pause was a person's own wish; a time or another task's end comes by itself."""
-    if hold.reason is HoldReason.PAUSED:
+    if hold.reason in (HoldReason.PAUSED, HoldReason.PR_BACKLOG):  # what has to be decided there says so itself
         return False
     if hold.reason is HoldReason.DEPENDENCY:
         other = db.execute("SELECT state FROM task WHERE id = ?", (wait_for.removeprefix("task "),)).fetchone()
         return other is None or other["state"] == "done"
-    return hold.until is None or hold.reason not in PASSING
+    return hold.until is None or hold.late is not None or hold.reason not in PASSING
 
 
 def rows_where(

@@ -83,9 +83,10 @@ def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
         life, n = step.life, int(match["n"])
         run = f"{task}.{life}.{n}"
         folder = folder_of(home, run)
-        routed, ran, collected, checked, examined, judged = (
-            named.get((life, f"{what} {n}")) for what in ("route", "run", "collect", "check", "examine", "judge")
+        routed, ran, collected, checked, examined = (
+            named.get((life, f"{what} {n}")) for what in ("route", "run", "collect", "check", "examine")
         )
+        asked = [s for s in steps if s.life == life and re.fullmatch(rf"judge {n}(\.\d+)?", s.name)]
         rechecks = [s for s in steps if s.life == life and re.fullmatch(rf"recheck {n}\.\d+", s.name)]
         yield RunView(
             id=run,
@@ -99,7 +100,7 @@ def _runs(home: Path, task: str, steps: list[Step]) -> Iterator[RunView]:
             result=decode(collected.output, Result) if collected else None,
             checks=tuple(_checks(checked)) if checked else (),
             examined=decode(examined.output, Examined) if examined else None,
-            opinions=decode(judged.output, tuple[Opinion, ...]) if judged else (),
+            opinions=decode(asked[-1].output, tuple[Opinion, ...]) if asked else (),
             rechecks=tuple(_checks(rechecks[-1])) if rechecks else (),
             last=None if ran else last_action(folder),
         )

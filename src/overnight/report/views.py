@@ -46,6 +46,10 @@ class HoldView(Struct, frozen=True, kw_only=True):
     needs_person: bool
     #: What happens at that time; empty: it is tried again.
     then: str = ""
+    #: What the policy does at that time because nobody came: retry, escalate, drop or default; null when it does nothing.
+    late: str | None = None
+    #: It waited longer than the policy says.
+    urgent: bool = False
 
 
 class Action(Struct, frozen=True, kw_only=True):
@@ -181,7 +185,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     checks: tuple[CheckView, ...] = ()
     #: What is known about its result, once its checks passed; null before.
     examined: Examined | None = None
-    #: What judges said about it.
+    #: What judges said about it, when they were last asked.
     opinions: tuple[Opinion, ...] = ()
     #: Checks on the merge with what landed meanwhile.
     rechecks: tuple[CheckView, ...] = ()
