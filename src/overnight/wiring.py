@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from overnight.agents.choose import choose as choose_agent
 from overnight.agents.choose import family_of
+from overnight.agents.outputs import tool_outputs
 from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
 from overnight.boxes.piped import Piped
@@ -70,6 +71,7 @@ from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, R
 from overnight.missions.task import Fork, Repo, Task
 from overnight.ports import Agent, Box, House
 from overnight.report.record import fates
+from overnight.report.rundir import AGENT
 from overnight.warden.bill import read_bill
 from overnight.warden.egress import Egress
 from overnight.warden.events import Reached, read_events
@@ -112,6 +114,9 @@ def house_for(
     def network(run: str) -> tuple[str, ...]:
         return network_of(home, run)
 
+    def outputs(run: str) -> Iterator[str]:
+        return outputs_of(home, run)
+
     keys = tuple(environ.get(key_variable_of(judge), "") for judge in settings.judges.values())
     without = Redactor((*known_secrets(environ), *filter(None, keys)), settings.redact.patterns)
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
@@ -120,7 +125,9 @@ def house_for(
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
-        examiner=LocalExaminer(home, past, network, lambda agent: family_of(agent, settings.agents), without, watch),
+        examiner=LocalExaminer(
+            home, past, network, lambda agent: family_of(agent, settings.agents), without, watch, outputs
+        ),
         judges=Panel(home, judges_for(settings, environ)),
         routing=settings.routing,
         open_results=settings.work.open_results,
@@ -148,6 +155,12 @@ def judges_for(settings: Settings, environ: Mapping[str, str]) -> tuple[ModelJud
         )
         for name, each in settings.judges.items()
     )
+
+
+def outputs_of(home: Path, run: str) -> Iterator[str]:
+    """What tools gave a run's agent to read, as far as its session's record says."""
+    with contextlib.suppress(FileNotFoundError), (Path(run_dir(str(home), run)) / AGENT).open("rb") as lines:
+        yield from tool_outputs(lines)
 
 
 def purse_for(journal: Journal, settings: Settings, environ: Mapping[str, str] = os.environ) -> LedgerPurse:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide, planted
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide, flaky, planted
 from overnight.missions.hold import HoldReason
 from overnight.missions.policy import Check, Paths, Policy
 from overnight.missions.run import Attempt, CheckResult, End, FailureClass, Result, RunOutcome
@@ -166,3 +166,26 @@ def test_a_check_that_was_red_already_is_not_blamed_on_the_task() -> None:
     """Only what passed on the base can be broken."""
     base = (check(False, "old"), check(True, "new"))
     assert broken(base, (check(False, "old"), check(False, "new"))) == ("new",)
+
+
+RED, GREEN = replace(check(False), commit="c"), replace(check(True), commit="c")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "before", "now", "names"),
+    [
+        ((), (attempt(checks=(RED,)),), (GREEN,), ("test",)),
+        ((), (attempt(checks=(replace(RED, commit="older"),)),), (GREEN,), ()),
+        ((), (attempt(checks=(replace(RED, commit="older", wavers=True),)),), (GREEN,), ("test",)),
+        ((replace(RED, commit=BASE, wavers=True),), (), (GREEN,), ("test",)),
+        ((replace(RED, commit=BASE),), (), (GREEN,), ()),
+        ((), (attempt(checks=(RED,)),), (RED,), ()),
+        ((), (attempt(checks=(RED,)),), (replace(GREEN, name="lint"),), ()),
+        ((), (attempt(checks=(GREEN,)),), (GREEN,), ()),
+    ],
+)
+def test_a_check_is_flaky_when_one_commit_both_passed_and_failed(
+    baseline: tuple[CheckResult, ...], before: tuple[Attempt, ...], now: tuple[CheckResult, ...], names: tuple[str, ...]
+) -> None:
+    """In a row of tries, or from one attempt to the next; a check that was mended by another commit is not."""
+    assert flaky(baseline, before, now) == names

@@ -391,7 +391,7 @@ def ring(journal: Journal, row: sqlite3.Row) -> None:
             _send(journal, task, wait_for.removeprefix("signal "), hold.default)
         case Late.RETRY if wait_for.startswith(f"signal {RELEASE}"):
             _send(journal, task, wait_for.removeprefix("signal "), None)
-        case Late.RETRY if wait_for.startswith("signal "):
+        case Late.RETRY if hold.reason is HoldReason.JUDGES_DISAGREE:
             _send(journal, task, RETRIED, None)
         case Late.RETRY:
             pass

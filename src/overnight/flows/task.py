@@ -12,7 +12,7 @@ from overnight.flows.forge import Mend, PullStory, Shut, may_push
 from overnight.flows.judging import Approved, Redo, Rejected, judged
 from overnight.flows.landing import Broke, land
 from overnight.flows.mutation import mutated
-from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide
+from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide, flaky
 from overnight.judge.routing import Asked, Route, route
 from overnight.missions.brief import notes_of, write_core, write_prompt
 from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions, write_spec
@@ -190,7 +190,13 @@ class _Attempts:
                         f"check {n}", house.checks.run, task, result.commit, ground.policy.checks, f"check-{t.life}-{n}"
                     )
         attempt = Attempt(
-            n=n, outcome=outcome, result=result, checks=checks, broke=broken(self.baseline, checks), runbook=standing
+            n=n,
+            outcome=outcome,
+            result=result,
+            checks=checks,
+            broke=broken(self.baseline, checks),
+            runbook=standing,
+            flaky=flaky(self.baseline, self.done, checks),
         )
         self.done.append(attempt)
         return attempt

@@ -78,6 +78,19 @@ def flaws(attempt: Attempt, base: str, policy: Policy) -> tuple[str, ...]:
     return tuple(found)
 
 
+def flaky(baseline: Sequence[CheckResult], before: Sequence[Attempt], checks: Sequence[CheckResult]) -> tuple[str, ...]:
+    """Names of those of these checks that pass, and were seen to pass by chance: one and the same commit passed and
+    failed, in a row of tries or in one attempt and the next."""
+    earlier = (*baseline, *(check for attempt in before for check in attempt.checks))
+    wavering = {check.name for check in earlier if check.wavers}
+    failed = {(check.name, check.commit) for check in earlier if not check.passed}
+    return tuple(
+        check.name
+        for check in checks
+        if check.passed and (check.name in wavering or (check.name, check.commit) in failed)
+    )
+
+
 def planted(changed: Sequence[str], policy: Policy) -> tuple[str, ...]:
     """Settings of agents and editors, which run programs without being asked; not the ones the policy gives free.
 

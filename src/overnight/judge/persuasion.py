@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from overnight.judge.change import Change, new_lines
 
@@ -38,3 +38,20 @@ def _all(changes: Sequence[Change]) -> Iterator[str]:
         for line in new_lines(change):
             if (match := _TALK.search(line)) is not None:
                 yield f"{change.path}: {match[0].strip()[:100]}"
+
+
+#: What programs and pages print when they talk to a model. Narrower than what counts in a change: whoever works on a
+#: repository reads many words about reviewers in it.
+_ORDER = re.compile(
+    r"(?:ignore|disregard|forget|override)\s+(?:all\s+|any\s+|the\s+|your\s+)*(?:previous|prior|above|earlier|system)\s+(?:instructions?|rules|prompts?|messages?)|"
+    r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|"
+    r"\bdo not (?:tell|inform|mention (?:this|it) to|alert) the (?:user|owner|person|human)\b|"
+    r"\b(?:answer|respond|reply)\b[^.\n]{0,30}\bverdict\b[^.\n]{0,20}\bPASS\b",
+    re.IGNORECASE,
+)
+
+
+def orders(outputs: Iterable[str]) -> tuple[str, ...]:
+    """`a tool's output: words` for each different order to a model in what tools gave the agent to read."""
+    found = (match[0] for text in outputs for match in _ORDER.finditer(text))
+    return tuple(dict.fromkeys(f"a tool's output: {' '.join(words.split())[:100]}" for words in found))

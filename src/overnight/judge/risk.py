@@ -26,7 +26,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     named: tuple[str, ...] = ()
     #: Checks that fail and were not red on the base.
     failing: tuple[str, ...] = ()
-    #: Checks that passed only at a second try.
+    #: Checks that pass, and were seen to fail on the same commit.
     flaky: tuple[str, ...] = ()
     #: Findings of tampering: those that block, and those that raise the risk.
     tampered: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ def _proof(facts: Facts) -> Iterator[_Found]:
     if facts.suspicious:
         yield _Found("tamper", _some(facts.suspicious), _listed(facts.suspicious))
     if facts.flaky:
-        yield _Found("flaky", _some(facts.flaky), f"passed only at a second try: {_listed(facts.flaky)}")
+        yield _Found("flaky", _some(facts.flaky), f"pass and fail on the same commit: {_listed(facts.flaky)}")
 
 
 def _history(facts: Facts) -> Iterator[_Found]:

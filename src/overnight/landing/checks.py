@@ -132,7 +132,7 @@ class BoxedChecks:
             seconds += result.seconds
             if not result.passed:
                 chance = f"\n[it passed {k} times before it failed: it passes by chance]"
-                result = replace(result, output=result.output + chance)
+                result = replace(result, output=result.output + chance, wavers=True)
         return replace(result, seconds=seconds)
 
     async def _one(

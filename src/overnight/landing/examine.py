@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from msgspec import UNSET, Struct
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from overnight.errors import StateNotWritable
 from overnight.judge.autonomy import Fate, standing
 from overnight.judge.evidence import Audited, Evidence, checks_of, digest, files_of, gaps_in
-from overnight.judge.persuasion import persuasions
+from overnight.judge.persuasion import orders, persuasions
 from overnight.judge.risk import Facts, assess
 from overnight.judge.routing import Kind, kind_of
 from overnight.judge.tamper.look import tampering, toothless
@@ -43,7 +44,7 @@ class LocalExaminer:
 
     past: (repo's name, kind of work) to what became of earlier changes, oldest first. network: a run's id to the hosts
     that its box asked for. family: an agent's name to who made its model.
-    without: takes secrets out of a text.
+    without: takes secrets out of a text. outputs: a run's id to what tools gave its agent to read.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class LocalExaminer:
         family: Callable[[str], str],
         without: Callable[[str], str],
         observer: Observer = unobserved,
+        outputs: Callable[[str], Iterable[str]] = lambda _run: (),
     ) -> None:
         self._places, self._past, self._network, self._family = Places(state), past, network, family
-        self._without = without
+        self._without, self._outputs = without, outputs
         self._observer = observer
 
     async def examine(
@@ -99,9 +101,10 @@ class LocalExaminer:
             sensitive=ground.policy.paths.sensitive,
             named=wording.read(f"{task.title}\n{spec}").anchors,
             failing=attempt.broke,
+            flaky=attempt.flaky,
             tampered=tuple(str(each) for each in findings if each.blocks),
             suspicious=tuple(str(each) for each in findings if not each.blocks),
-            injections=persuasions(changes),
+            injections=(*persuasions(changes), *await asyncio.to_thread(self._orders, outcome.run)),
             denials=len(outcome.denied),
             landed=fates.count(Fate.LANDED) + fates.count(Fate.REVERTED),
             regretted=sum(fate in (Fate.REVERTED, Fate.MENDED, Fate.SECURITY) for fate in fates),
@@ -133,6 +136,9 @@ class LocalExaminer:
             mutation=UNSET if attempt.mutation is None else self._clean(attempt.mutation),
         )
         return replace(evidence, gaps=gaps_in(evidence))
+
+    def _orders(self, run: str) -> tuple[str, ...]:
+        return tuple(self._without(each) for each in orders(self._outputs(run)))
 
     def _clean(self, mutation: Mutation) -> Mutation:
         checks = (replace(check, output=self._without(check.output)) for check in mutation.checks)

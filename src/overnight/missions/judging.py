@@ -56,7 +56,7 @@ class RiskWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     missed: Points = 35
     #: Findings that tests or checks were weakened.
     tamper: Points = 60
-    #: Checks that passed only at a second try.
+    #: Checks that pass, and were seen to fail on the same commit.
     flaky: Points = 20
     #: Judges that pass with doubts.
     doubts: Points = 30

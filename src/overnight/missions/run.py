@@ -223,6 +223,8 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     output: str = ""
     #: File that keeps all of the output, absolute.
     log: str = ""
+    #: It passed on exactly this commit, and failed when it was run once more.
+    wavers: bool = False
 
 
 class TakenBack(Struct, frozen=True, kw_only=True):
@@ -259,6 +261,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...] = ()
     #: Names of checks that passed on the base and fail now.
     broke: tuple[str, ...] = ()
+    #: Names of checks that pass now and were seen both to pass and to fail on one and the same commit.
+    flaky: tuple[str, ...] = ()
     #: What the judges found to be mended.
     issues: tuple[str, ...] = ()
     #: What the forge's checks and reviewers say of it: untrusted words.
