@@ -262,7 +262,7 @@ class Life:
         while True:
             try:
                 for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
-                    for place in ("runs", "replays"):
+                    for place in ("runs", "replays", "evidence"):
                         shutil.rmtree(self._journal.home / place / task, ignore_errors=True)
                 self._audit.sweep(keep_s, self._journal_has)
                 self._notifier.outbox.sweep(keep_s)

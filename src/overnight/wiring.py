@@ -70,7 +70,7 @@ from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Fork, Repo, Task
 from overnight.ports import Agent, Box, House
-from overnight.report.record import fates
+from overnight.report.record import fates, word
 from overnight.report.rundir import AGENT
 from overnight.warden.bill import read_bill
 from overnight.warden.egress import Egress
@@ -108,15 +108,6 @@ def house_for(
     def policy_of(data: bytes, where: str) -> Policy:
         return bound(read_policy(data, where), settings).policy
 
-    def past(repo: str, kind: Kind) -> tuple[Past, ...]:
-        return tuple(Past(fate=fate, commit=commit) for fate, commit in fates(home, repo, kind))
-
-    def network(run: str) -> tuple[str, ...]:
-        return network_of(home, run)
-
-    def outputs(run: str) -> Iterator[str]:
-        return outputs_of(home, run)
-
     keys = tuple(environ.get(key_variable_of(judge), "") for judge in settings.judges.values())
     without = Redactor((*known_secrets(environ), *filter(None, keys)), settings.redact.patterns)
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
@@ -125,9 +116,7 @@ def house_for(
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
-        examiner=LocalExaminer(
-            home, past, network, lambda agent: family_of(agent, settings.agents), without, watch, outputs
-        ),
+        examiner=examiner_for(settings, home, without, watch),
         judges=Panel(home, judges_for(settings, environ)),
         routing=settings.routing,
         open_results=settings.work.open_results,
@@ -145,6 +134,20 @@ def intake_for(house: House, settings: Settings, journal: Journal, desk: Desk) -
         return bound(read_policy(found, f"overnight.toml of {repo.name}"), settings).policy if found else Policy()
 
     return Intake(house.forge, policy_of, desk.call, lambda kind, key: journal.get(kind, key) is not None)
+
+
+def examiner_for(
+    settings: Settings, home: Path, without: Callable[[str], str], observer: Observer | None = None
+) -> LocalExaminer:
+    """What collects evidence, and knows the levels. without: takes secrets out of a text."""
+
+    def past(repo: str, kind: Kind) -> tuple[Past, ...]:
+        return tuple(Past(fate=fate, commit=commit) for fate, commit in fates(home, repo, kind))
+
+    return LocalExaminer(
+        home, past, lambda run: network_of(home, run), lambda agent: family_of(agent, settings.agents), without,
+        observer or _unobserved, lambda run: outputs_of(home, run), lambda repo, kind: word(home, repo, kind),
+    )  # fmt: skip
 
 
 def judges_for(settings: Settings, environ: Mapping[str, str]) -> tuple[ModelJudge, ...]:

@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "diff": Entry("overnight.cli.diff:diff", "What a task changed."),
         "evidence": Entry("overnight.cli.evidence:evidence", "What is known about a result, as judges see it."),
         "risk": Entry("overnight.cli.evidence:risk", "Every point of a result's risk."),
+        "levels": Entry("overnight.cli.levels:levels", "How much may happen without you, and how it was earned."),
         "usage": Entry("overnight.cli.usage:usage", "What models were used for, over all your agents, and its worth."),
         "routes": Entry("overnight.cli.routes:routes", "Which model did what, how well and for how much."),
         "limits": Entry("overnight.cli.limits:limits", "What vendors allow, how much is used, and whether they work."),

@@ -19,13 +19,26 @@ from overnight.report.story import story
 @click.command
 @click.argument("task")
 @click.option("--export", metavar="DIR", help="Write the bundle and its text into this folder.")
+@click.option("--open", "show", is_flag=True, help="Show its text with this system's own program for such files.")
 @click.option("--json", "as_json", is_flag=True, help="Print the bundle as JSON.")
-def evidence(task: str, export: str | None, as_json: bool) -> None:
+def evidence(task: str, export: str | None, show: bool, as_json: bool) -> None:
     """What is known about the latest result of a task that was examined, in the words that judges get.
 
     It names its commit and is named by its digest; the agent's own words are not in it.
     """
     _, examined, bundle = _of(task)
+    if show:
+        place = bundle.with_suffix(".md")
+        try:
+            place.write_text(for_judges(decode(_read(bundle, examined), Evidence)))
+        except OSError as error:
+            raise BadInput(
+                problem=f"{place} can't be written: {error.strerror}. `--export DIR` writes it elsewhere."
+            ) from error
+        if code := click.launch(str(place)):
+            raise BadInput(problem=f"Nothing here opens {place} (code {code}). Read it there, or use `--export DIR`.")
+        say(f"Opened {place}.")
+        return
     if export is not None:
         folder = Path(export)
         try:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from overnight.cli.app import EXIT_CODES, SECTIONS, load
 from overnight.cli.guard import Explained
+from overnight.cli.levels import LevelRow
 from overnight.cli.status import Seen
 from overnight.doctor.findings import Diagnosis, Sighting
 from overnight.guard.judgement import Finding
@@ -28,7 +29,7 @@ from overnight.judge.tamper.findings import Tampering
 from overnight.judge.verdict import Opinion, Said
 from overnight.missions.clarify import Clarity, Question, Signal
 from overnight.missions.limits import Contact, Window
-from overnight.missions.run import Result, RunOutcome, Usage
+from overnight.missions.run import Mutation, Result, RunOutcome, TakenBack, Usage
 from overnight.missions.task import Ending, Repo, Task
 from overnight.missions.tokens import Tokens
 from overnight.ports import Examined
@@ -73,7 +74,7 @@ from overnight.report.views import (
 PRINTED: tuple[type[Struct], ...] = (
     Seen, StatusView, DaemonView, PauseView, RepoView, TaskRow, HoldView, Action, Ending,
     TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, Examined, Risk, Factor, Standing,
-    Opinion, Said, LandingView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited,
+    Opinion, Said, LandingView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited, Mutation, TakenBack, LevelRow,
     Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
     UsageView, UsageRow, Tokens, ForecastView, WindowSeen,
     LimitsView, AccountView, WindowView, Contact, Window,
@@ -100,6 +101,7 @@ Names and meanings stay; new ones may come. Times are epoch seconds. `null` is u
 |---|---|
 | `overnight status` | [Seen](#seen) |
 | `overnight show` | [TaskStory](#taskstory) |
+| `overnight levels` | list of [LevelRow](#levelrow) |
 | `overnight add` | [Task](#task) |
 | `overnight repo list` | a list of [Repo](#repo) |
 | `overnight config show` | the [settings](../configuration.md), with durations in seconds and sizes in bytes |

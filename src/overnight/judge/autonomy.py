@@ -28,6 +28,38 @@ class Fate(StrEnum):
     SECURITY = "security"
 
 
+#: The kinds of the records that a person's words on levels, and what became of changes otherwise, are kept as.
+LEVEL, FATE = "level", "fate"
+
+
+def level_key(repo: str, kind: str) -> str:
+    """The key of a record about one repo and kind of work."""
+    return f"{repo} {kind}"
+
+
+class Override(Struct, frozen=True, kw_only=True):
+    """A person's own word on a level. What became of changes before it counts no more; what comes after does."""
+
+    #: None: it begins where the policy lets it begin.
+    level: Level | None
+    #: Epoch seconds.
+    since: float
+    by: str
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What became of a change that its own task does not say: a revert, a broken bound. The value of a `fate` record,
+    whose key is any that is new."""
+
+    repo: str
+    #: Kind of work.
+    kind: str
+    fate: Fate
+    #: The commit that landed, where one did.
+    commit: str = ""
+    why: str = ""
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """The level of one repo and kind of work, and why."""
 
@@ -35,11 +67,21 @@ class Standing(Struct, frozen=True, kw_only=True):
     why: str
 
 
-def standing(fates: Sequence[Fate], policy: Earned) -> Standing:
-    """The level after these changes, oldest first. A person's own word on it goes before this."""
+def standing(fates: Sequence[Fate], policy: Earned, word: Override | None = None) -> Standing:
+    """The level after these changes, oldest first. word: a person's own, from which it begins; the policy bounds it too.
+
+    With a word, only what came after it is to be among the changes.
+    """
     highest = LEVELS.index(policy.level)
     at = min(LEVELS.index(Level.L2), highest) if policy.earn else highest
     why, row = ("it has to be earned" if policy.earn else "the policy gives it"), 0
+    if word is not None and word.level is not None:
+        at = min(LEVELS.index(word.level), highest)
+        why = (
+            f"{word.by} said so"
+            if LEVELS[at] is word.level
+            else f"{word.by} said {word.level}, the policy no more than {policy.level}"
+        )
     for fate in fates:
         match fate:
             case Fate.LANDED:

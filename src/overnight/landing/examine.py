@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from overnight.errors import StateNotWritable
-from overnight.judge.autonomy import Fate, standing
+from overnight.judge.autonomy import Fate, Override, Standing, standing
 from overnight.judge.evidence import Audited, Evidence, checks_of, digest, files_of, gaps_in
 from overnight.judge.persuasion import orders, persuasions
 from overnight.judge.risk import Facts, assess
@@ -23,8 +23,9 @@ from overnight.landing.repository import Repository, open_repository
 from overnight.landing.takeback import take_back
 from overnight.missions import wording
 from overnight.missions.codec import encode
+from overnight.missions.judging import Earned
 from overnight.missions.run import Attempt, CheckResult, Mutation, TakenBack
-from overnight.missions.task import Task
+from overnight.missions.task import Repo, Task
 from overnight.ports import Examined, Ground
 
 #: Landed commits that are looked up among the target's reverts.
@@ -45,6 +46,7 @@ class LocalExaminer:
     past: (repo's name, kind of work) to what became of earlier changes, oldest first. network: a run's id to the hosts
     that its box asked for. family: an agent's name to who made its model.
     without: takes secrets out of a text. outputs: a run's id to what tools gave its agent to read.
+    word: (repo's name, kind of work) to a person's last word on its level; `past` begins after it.
     """
 
     def __init__(
@@ -56,9 +58,10 @@ class LocalExaminer:
         without: Callable[[str], str],
         observer: Observer = unobserved,
         outputs: Callable[[str], Iterable[str]] = lambda _run: (),
+        word: Callable[[str, Kind], Override | None] = lambda _repo, _kind: None,
     ) -> None:
         self._places, self._past, self._network, self._family = Places(state), past, network, family
-        self._without, self._outputs = without, outputs
+        self._without, self._outputs, self._word = without, outputs, word
         self._observer = observer
 
     async def examine(
@@ -72,13 +75,12 @@ class LocalExaminer:
             write_whole(self._places.evidence(task.id, name), encode(evidence))
         except OSError as error:
             raise StateNotWritable(path=self._places.evidence(task.id, name), reason=error) from error
-        fates = [each.fate for each in await self._fates(repository, task)]
         return Examined(
             commit=evidence.commit,
             evidence=name,
             risk=evidence.risk,
             tampering=tuple(str(each) for each in evidence.tampering),
-            standing=standing(fates, ground.policy.autonomy),
+            standing=(await self.level(task.repo, kind_of(task)[0], ground.policy.autonomy))[0],
             family=self._family(task.agent or ground.policy.agent),
         )
 
@@ -94,7 +96,7 @@ class LocalExaminer:
         changes = await changes_between(repository.plain, ground.base, commit)
         patch, left_out = await patch_between(repository.plain, ground.base, commit)
         findings = (*tampering(changes), *toothless(attempt.mutation))
-        fates = [each.fate for each in await self._fates(repository, task)]
+        fates = [each.fate for each in await self._fates(repository, kind_of(task)[0])]
         facts = Facts(
             changes=changes,
             forbidden=ground.policy.paths.forbidden,
@@ -144,9 +146,15 @@ class LocalExaminer:
         checks = (replace(check, output=self._without(check.output)) for check in mutation.checks)
         return replace(mutation, checks=tuple(checks))
 
-    async def _fates(self, repository: Repository, task: Task) -> Sequence[Past]:
+    async def level(self, repo: Repo, kind: Kind, policy: Earned) -> tuple[Standing, tuple[Fate, ...]]:
+        """The level of a repo and kind of work, and what became of its changes, oldest first. Raises as `examine`."""
+        repository = await open_repository(repo, self._places, self._observer)
+        fates = tuple(each.fate for each in await self._fates(repository, kind))
+        return standing(fates, policy, self._word(repo.name, kind)), fates
+
+    async def _fates(self, repository: Repository, kind: Kind) -> Sequence[Past]:
         """What became of earlier changes; one that the target's history takes back counts as reverted."""
-        past = list(self._past(task.repo.name, kind_of(task)[0]))[-_LOOK_BACK:]
+        past = list(self._past(repository.repo.name, kind))[-_LOOK_BACK:]
         if not any(each.commit for each in past):
             return past
         said = await repository.plain.text(
