@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,24 @@ def test_tests_that_fail_without_the_work_prove_it(tmp_path: Path) -> None:
     done = {name: [each.why for each in night.told[name].moments if each.what == "step.done"] for name in night.players}
     assert "mutation 1" in done["tested"]
     assert "mutation 1" not in done["told"]
+    text = opened(night, "tested")
+    assert "taken back: shop/cart.py\nkept: tests/test_cart.py\ntest: fails without the change, as it should" in text
+    assert "not tried: it changes no source" in opened(night, "told")
+
+
+def opened(night: Night, task: str) -> str:
+    """What the system's own program is given to show."""
+    programs, pipe = night.root / f"bin-{task}", night.root / f"shown-{task}"
+    programs.mkdir()
+    os.mkfifo(pipe)
+    (programs / "xdg-open").write_text(f'#!/bin/sh\ncat "$1" > {pipe}\n')
+    (programs / "xdg-open").chmod(0o700)
+    env = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(night.root), "OVERNIGHT_HOME": str(night.state)}
+    argv = [sys.executable, "-m", "overnight", "evidence", task, "--open"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE) as command:
+        text = pipe.read_text()
+        assert b"Opened" in command.communicate()[0]
+    return text
 
 
 def test_there_are_enough_of_them() -> None:

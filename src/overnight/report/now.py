@@ -24,8 +24,10 @@ _HELD = f"""
 SELECT task.id,
        CASE json_extract(task.hold, '$.reason')
          WHEN '{HoldReason.PAUSED}' THEN 0
+         WHEN '{HoldReason.PR_BACKLOG}' THEN 0
          WHEN '{HoldReason.DEPENDENCY}' THEN coalesce(other.state = 'done', 1)
-         ELSE json_extract(task.hold, '$.until') IS NULL OR json_extract(task.hold, '$.reason') NOT IN ({_PASSES})
+         ELSE json_extract(task.hold, '$.until') IS NULL OR json_extract(task.hold, '$.late') IS NOT NULL
+              OR json_extract(task.hold, '$.reason') NOT IN ({_PASSES})
        END AS asks
 FROM task LEFT JOIN task AS other ON other.id = substr(task.wait_for, 6)
 WHERE task.state != 'done' AND task.hold IS NOT NULL ORDER BY task.updated, task.id
