@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,42 @@ class Hand:
         await event.wait()
 
 
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Killer:
+    """An observer that ends the process at the n-th moment around a commit; None counts them only."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.count = at, 0
+
+    def __call__(self, moment: str, label: str) -> None:
+        """Called before and after each commit."""
+        del moment, label
+        self.count += 1
+        if self.at is not None and self.count > self.at:
+            raise Killed
+
+
+def redeemer(home: Path) -> subprocess.Popen[str]:
+    """A process that says `ready`, reads a token and redeems it for ann, by whichever way into the journal is free."""
+    code = (
+        "import sys, json\n"
+        "from pathlib import Path\n"
+        "from people_lab import PEOPLE\n"
+        "from overnight.durable.client import Client\n"
+        "from overnight.people.verbs import verbs\n"
+        "client = Client(Path(sys.argv[1]), more=lambda journal: verbs(journal, PEOPLE))\n"
+        "print('ready', flush=True)\n"
+        "token = sys.stdin.readline().strip()\n"
+        "print(json.dumps(client.call('redeem', token=token, sender='1001', channel='telegram')))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code, str(home)], text=True, env=env, **pipes)
+
+
 class Lab:
     """One journal, opened for each act as a process of its own would. landed: what came of decisions, in order."""
 
@@ -50,6 +89,7 @@ class Lab:
         self.commits = [COMMIT]
         self.anyway = False
         self.landed: list[str] = []
+        self.tokens: list[str] = []
 
     def call(self, verb: str, *, observer: Observer | None = None, **arguments: Any) -> Any:
         """Ask the desk, in a journal of its own."""

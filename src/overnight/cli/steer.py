@@ -9,8 +9,8 @@ import click
 
 from overnight.cli import home
 from overnight.cli.paper import note, say
-from overnight.errors import BadInput, BadState, DaemonUnreachable, StateNotWritable
-from overnight.missions.clarify import understand
+from overnight.errors import BadInput, BadState, DaemonUnreachable, NotDecided, StateNotWritable
+from overnight.missions.approval import Refusal
 from overnight.missions.hold import HoldReason
 from overnight.missions.task import Phase
 from overnight.missions.units import show_duration
@@ -146,23 +146,35 @@ def retry(tasks: tuple[str, ...]) -> None:
 @click.argument("task")
 @click.argument("text", nargs=-1, required=True)
 def answer(task: str, text: tuple[str, ...]) -> None:
-    """Answer a task that asks. The next run is given TEXT (`-`: standard input) word for word.
+    """Answer a task that asks, or a question that `overnight inbox` lists, by its id. The next run is given TEXT (`-`:
+    standard input) word for word.
 
-    Questions with choices are answered by letter (`b`, or `1=b 2=in own words`) or all at once (`defaults`).
+    Questions with choices are answered by letter (`b`, or `1=b 2=in own words`) or all at once (`defaults`). To a call
+    that was denied, `keep` says that it stays so; no words allow it.
     """
     words = sys.stdin.read() if text == ("-",) else " ".join(text)
     if not words.strip():
         raise BadInput(problem="The answer is empty. Say what the task needs to know.")
-    told = story(home.state_folder(), task)
-    row = told.row
+    if "." in task:
+        _answer(task, words)
+        say(f"{task} has its answer. The next run is told; no settings were changed.")
+        return
+    row = story(home.state_folder(), task).row
     if row.hold is None or row.hold.reason != HoldReason.NEEDS_ANSWER:
         doing = row.phase if row.hold is None else f"held ({row.hold.reason})"
         raise BadState(task=row.id, state=doing, verb="answer", next="It asks nothing now.")
-    if told.clarity is not None and told.clarity.questions and not told.runs:
-        understand(told.clarity.questions, words)
-    home.ask("signal", task=row.id, name="answer", payload=words)
+    _answer(row.id, words)
     say(f"{row.id} has its answer and goes on.")
     _say_if_nobody_heeds()
+
+
+def _answer(ask: str, words: str) -> None:
+    from overnight.people.operators import CLI
+    from overnight.people.verbs import read_redeemed
+
+    given = read_redeemed(home.ask("answer", ask=ask, words=words, sender=home.user(), channel=CLI))
+    if isinstance(given, Refusal):
+        raise NotDecided(words=given.words, next="`overnight inbox` lists what is asked.")
 
 
 # -- helpers ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
@@ -18,7 +19,7 @@ from msgspec import MsgspecError
 from overnight.durable import backlog, pools
 from overnight.durable.endings import Cancelled, Finish, Lost, Park
 from overnight.durable.returned import returns
-from overnight.missions.codec import decode, encode
+from overnight.missions.codec import convert, decode, encode
 from overnight.missions.hold import Held, Hold, HoldReason, Patience
 
 __all__ = ["DROPPED", "RELEASE", "RETRIED", "Cancelled", "Finish", "Lost", "Park", "Story", "paused"]
@@ -225,6 +226,17 @@ class Story:
             with self._journaling(name):
                 self._record(name, "null", self._journal.clock.now())
                 self._journal.tell(what, task=self.id, why=why, **data)
+
+    def recall(self, name: str, what: str, kind: type[T]) -> tuple[T, ...]:
+        """The data of this task's events of one kind, as they are on record at the first call."""
+        step = f"recall {name}"
+        self._claim(step, kind)
+        if step not in self._done:
+            sql = "SELECT data FROM event WHERE task = ? AND what = ? ORDER BY seq"
+            with self._journaling(step):
+                found = ",".join(row["data"] for row in self._journal.db.execute(sql, (self.id, what)))
+                self._record(step, f"[{found}]", self._journal.clock.now())
+        return tuple(convert(each, kind) for each in json.loads(self._done[step]))
 
     # -- being stopped --------------------------------------------------------------------------------------
 

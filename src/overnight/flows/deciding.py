@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from overnight.durable.flow import Story
-from overnight.missions.approval import DECISION, Action, Ask, AskKind
+from overnight.missions.approval import DECISION, Action, Ask, AskKind, Choice
+from overnight.missions.clarify import Question
 from overnight.missions.hold import Hold
 from overnight.missions.judging import Decision
 
@@ -17,6 +20,21 @@ def ask_about(t: Story, key: str, commit: str, *, anyway: bool = False, title: s
         id=f"{t.id}.{t.life}.{key}", task=t.id, repo=t.lane, kind=AskKind.APPROVAL, commit=commit,
         actions=(land, Action.REJECT), title=title, why=why,
     )  # fmt: skip
+
+
+def question_about(t: Story, key: str, why: str, choices: tuple[Choice, ...] = ()) -> Ask:
+    """What is asked in words. key: unique in this life of the task."""
+    return Ask(
+        id=f"{t.id}.{t.life}.{key}", task=t.id, repo=t.lane, kind=AskKind.QUESTION, actions=(Action.ANSWER,), why=why,
+        choices=choices,
+    )  # fmt: skip
+
+
+def choices_of(questions: Sequence[Question]) -> tuple[Choice, ...]:
+    """Answers of one touch: each choice of a single question, or what is recommended for several."""
+    if len(questions) != 1:
+        return (Choice(label="what is recommended", answer="defaults"),)
+    return tuple(Choice(label=choice, answer=f"1={chr(ord('a') + n)}") for n, choice in enumerate(questions[0].choices))
 
 
 async def decided(t: Story, key: str, hold: Hold, ask: Ask) -> Decision:

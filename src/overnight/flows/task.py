@@ -8,17 +8,20 @@ from msgspec.structs import replace
 
 from overnight.durable.flow import Cancelled, Finish, Story
 from overnight.flows import runbook
+from overnight.flows.deciding import choices_of, question_about
 from overnight.flows.forge import Mend, PullStory, Shut, may_push
 from overnight.flows.judging import Approved, Redo, Rejected, judged
 from overnight.flows.landing import Broke, land
 from overnight.flows.mutation import mutated
 from overnight.judge.attempts import Again, Ask, GiveUp, Proved, Wait, broken, costs, decide, flaky
 from overnight.judge.routing import Asked, Route, route
+from overnight.missions.approval import ANSWER
 from overnight.missions.brief import notes_of, write_core, write_prompt
 from overnight.missions.clarify import Answered, Clarify, Clarity, assess, heard, show_questions, write_spec
 from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.money import Allowance
+from overnight.missions.question import Told
 from overnight.missions.resume import resumption
 from overnight.missions.run import Attempt, CheckResult, End, RunOutcome, RunSpec
 from overnight.missions.task import Ending, Fork, Phase, Task
@@ -65,7 +68,8 @@ async def _work(t: Story, house: House, task: Task) -> Ending:
             case Wait(hold):
                 await t.hold(f"after run {n}", hold)
             case Ask(hold):
-                work.answers.append(await t.ask("answer", hold, key=f"answer {n}"))
+                asks = question_about(t, f"answer-{n}", hold.why)
+                work.answers.append(await t.ask(ANSWER, replace(hold, ask=asks), key=f"answer {n}"))
             case GiveUp(why):
                 return await _failed(t, house, task, attempt, why)
             case Proved():
@@ -119,8 +123,9 @@ async def _clarified(t: Story, task: Task, policy: Clarify) -> tuple[Answered, .
         return ()
     how = f'`overnight answer {task.id} defaults`, or by number: `overnight answer {task.id} "1=b 2=in own words"`'
     why = f"what is asked for leaves too much open (ambiguity {clarity.ambiguity} of 100)\n{show_questions(clarity.questions)}"
-    hold = Hold(reason=HoldReason.NEEDS_ANSWER, why=why, releases_on=how, default="defaults")
-    words = await t.ask("answer", hold, key="clarify")
+    asks = question_about(t, "clarify", why, choices_of(clarity.questions))
+    hold = Hold(reason=HoldReason.NEEDS_ANSWER, why=why, releases_on=how, default="defaults", ask=asks)
+    words = await t.ask(ANSWER, hold, key="clarify")
     return heard(clarity.questions, words)
 
 
@@ -152,6 +157,8 @@ class _Attempts:
         self.clarified = clarified
         self.done: list[Attempt] = []
         self.answers: list[str] = []
+        #: What people said to questions that runs filed.
+        self.told: tuple[Told, ...] = ()
         self.why = ""
         self.conflict: Conflict | None = None
         self.limit = task.attempts or ground.policy.limits.attempts
@@ -167,6 +174,7 @@ class _Attempts:
             t.at(Phase.RUNNING)
             git_dir = await t.step(f"open {n}", house.workshop.open, task, ground, run, start, against)
             agent = task.agent or ground.policy.agent
+            self.told = t.recall(f"answers {n}", "question.answered", Told)
             given = await t.step(f"grant {n}", house.purse.grant, task, run, agent, ground.policy.limits.budget)
             chosen = await t.step(f"route {n}", self._route, given.left)
             spec = self._spec(run, git_dir, start, chosen, given.allowance)
@@ -226,11 +234,11 @@ class _Attempts:
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, attempts=self.done,
             why=self.why, answers=self.answers, clarified=self.clarified,
             conflict=(self.conflict.against, self.conflict.paths) if self.conflict else None,
-            runbook=runbook.words(ordered),
+            runbook=runbook.words(ordered), told=self.told,
         )  # fmt: skip
         core = write_core(
             self.task, policy, instructions=self.ground.instructions, baseline=self.baseline, answers=self.answers,
-            clarified=self.clarified, runbook=runbook.words(ordered),
+            clarified=self.clarified, runbook=runbook.words(ordered), told=self.told,
         )  # fmt: skip
         fork = self._fork()
         before = None if fork else resumption(self.done)  # a recording holds no other session

@@ -48,6 +48,21 @@ class HoldReason(StrEnum):
     FAULT = "fault"
 
 
+#: Reasons that pass without anybody's doing, when a time is known or another task's end is awaited.
+PASSING = frozenset(
+    {
+        HoldReason.LIMIT_REACHED,
+        HoldReason.VENDOR_OUTAGE,
+        HoldReason.NETWORK_LOST,
+        HoldReason.BREAKER_OPEN,
+        HoldReason.QUIET_HOURS,
+        HoldReason.PR_BACKLOG,
+        HoldReason.AWAITS_CI,
+        HoldReason.FAULT,
+    }
+)
+
+
 class Late(StrEnum):
     """What happens by itself with a hold that nobody released in time."""
 

@@ -29,3 +29,13 @@ class Question(Struct, frozen=True, kw_only=True):
     where: str = ""
     #: How often it was wanted in that run.
     times: int = 1
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What a person said to a question. Words: nothing is allowed by them."""
+
+    #: The question's id.
+    question: str
+    #: What the agent wanted, in its own words.
+    wanted: str
+    words: str

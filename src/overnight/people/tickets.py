@@ -7,9 +7,7 @@ import secrets
 from overnight.durable.engine import make_ready
 from overnight.durable.journal import Journal
 from overnight.errors import BadInput, BadState, NotDecided, PeopleKeyUnusable, UnknownTask
-from overnight.guard.redact import redacted, sanitised
 from overnight.missions.approval import (
-    ANSWER,
     DECISION,
     ID_BYTES,
     NEEDS,
@@ -28,11 +26,12 @@ from overnight.missions.approval import (
     text_of,
     write_token,
 )
-from overnight.missions.codec import builtins, decode, encode
+from overnight.missions.codec import decode, encode
 from overnight.missions.judging import Decision
+from overnight.people.answers import give_answer, short
 from overnight.people.key import make_key, place, read_key
 from overnight.people.operators import People, known, may, operator_of
-from overnight.people.waits import asked
+from overnight.people.waits import asked, open_ask, task_of
 
 #: Seconds that a ticket is good for unless its maker says otherwise, and at most.
 LIFETIME_S, MOST_S = 86400.0, 7 * 86400.0
@@ -83,6 +82,8 @@ class Tickets:
             raise NotDecided(words=WORDS[Reason.COMMIT], next=f"Look again: `overnight diff {waits.task}`.")
         if not 0 < lifetime <= MOST_S:
             raise BadInput(problem=f"A ticket is good for up to {MOST_S:.0f} seconds, not for {lifetime:.0f}.")
+        if (action is Action.ANSWER) is not bool(answer.strip()):
+            raise BadInput(problem="A ticket for an answer says the answer, and no other says one.")
         key, now = make_key(place(self._journal.home)), self._journal.clock.now()
         with self._journal.tx("issue"):
             self._sweep(now)
@@ -108,7 +109,7 @@ class Tickets:
                 ticket = self._checked(token, sender, channel, expect)
             except _No as no:
                 return self._refused(no, sender, channel)
-            return self._take(ticket, sender, channel, _clean(why, _WORDS))
+            return self._take(ticket, sender, channel, short(why, _WORDS))
 
     # -- whether it counts ----------------------------------------------------------------------------------
 
@@ -157,18 +158,18 @@ class Tickets:
             raise _No(Reason.CLOCK, ticket)
 
     def _still_asked(self, ticket: Ticket) -> None:
-        row = self._journal.db.execute("SELECT state FROM task WHERE id = ?", (ticket.task,)).fetchone()
-        if row is None or row["state"] == "done":
+        db = self._journal.db
+        row = db.execute("SELECT state FROM task WHERE id = ?", (ticket.task,)).fetchone()
+        if row is None or (row["state"] == "done" and ticket.commit):
             raise _No(Reason.ENDED, ticket)
         if self._decided(ticket.ask):
             raise _No(Reason.DECIDED, ticket)
-        waits = asked(self._journal.db, ticket.task)
+        waits = open_ask(db, ticket.ask)
         if waits is None:
-            raise _No(Reason.NOT_WAITING, ticket)
+            now = asked(db, ticket.task) if ticket.commit else None
+            raise _No(Reason.COMMIT if now and now.commit not in ("", ticket.commit) else Reason.NOT_WAITING, ticket)
         if waits.commit != ticket.commit:
             raise _No(Reason.COMMIT, ticket)
-        if waits.id != ticket.ask:
-            raise _No(Reason.NOT_WAITING, ticket)
         if ticket.action not in waits.actions:
             raise _No(Reason.ACTION, ticket)
 
@@ -183,18 +184,17 @@ class Tickets:
 
     def _take(self, ticket: Ticket, sender: str, channel: str, why: str) -> Redeemed:
         now, journal = self._journal.clock.now(), self._journal
-        name = ANSWER if ticket.action is Action.ANSWER else DECISION
-        payload = ticket.answer if ticket.action is Action.ANSWER else builtins(_decision(ticket, why))
         self._put(Filed(ticket=ticket, taken=Taken(at=now, channel=channel, sender=sender)))
-        journal.db.execute(
-            "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, ?, ?)",
-            (ticket.task, name, encode(payload).decode(), now),
-        )
         journal.tell(
             "approval.taken", task=ticket.task, actor=ticket.operator, why=f"{ticket.action} {ticket.commit[:12]}".strip(),
             ask=ticket.ask, commit=ticket.commit, channel=channel, sender=sender, ticket=ticket.id, said=why,
         )  # fmt: skip
-        make_ready(journal, ticket.task, f"{ticket.operator} said: {ticket.action}")
+        if ticket.action is Action.ANSWER:
+            give_answer(journal, ticket.task, ticket.ask, ticket.answer, ticket.operator)
+        else:
+            sql = "INSERT INTO signal(task, name, payload, at) VALUES (?, ?, ?, ?)"
+            journal.db.execute(sql, (ticket.task, DECISION, encode(_decision(ticket, why)).decode(), now))
+            make_ready(journal, ticket.task, f"{ticket.operator} said: {ticket.action}")
         return Redeemed(task=ticket.task, commit=ticket.commit, action=ticket.action, operator=ticket.operator)
 
     def _refused(self, no: _No, sender: str, channel: str) -> Refusal:
@@ -203,7 +203,7 @@ class Tickets:
             {"ask": ticket.ask, "commit": ticket.commit, "action": ticket.action, "ticket": ticket.id} if ticket else {}
         )
         self._journal.tell(
-            "approval.refused", task=ticket.task if ticket else None, actor=_clean(f"{channel}:{sender}", _SHORT),
+            "approval.refused", task=ticket.task if ticket else None, actor=short(f"{channel}:{sender}", _SHORT),
             why=f"{no.reason}: {words}", reason=no.reason, operator=ticket.operator if ticket else "", **about,
         )  # fmt: skip
         return Refusal(reason=no.reason, words=words, task=ticket.task if ticket else "")
@@ -211,18 +211,15 @@ class Tickets:
     # -- records --------------------------------------------------------------------------------------------
 
     def _waiting(self, ask: str) -> Ask:
-        db = self._journal.db
-        # An ask's id begins with its task's, which holds no dot.
-        task = ask.partition(".")[0]
+        db, task = self._journal.db, task_of(ask)
         row = db.execute("SELECT state, phase FROM task WHERE id = ?", (task,)).fetchone()
         if row is None:
             raise UnknownTask(task=task, hint="")
-        waits = asked(db, task)
-        if waits is None:
+        if (waits := open_ask(db, ask)) is not None:
+            return waits
+        if (now := asked(db, task)) is None:
             raise BadState(task=task, state=row["phase"], verb="deciding", next="It waits for no word now.")
-        if ask not in (task, waits.id):
-            raise NotDecided(words=WORDS[Reason.NOT_WAITING], next=f"It asks {waits.id} now.")
-        return waits
+        raise NotDecided(words=WORDS[Reason.NOT_WAITING], next=f"It asks {now.id} now.")
 
     def _entitled(self, operator: str, action: Action) -> None:
         if not known(self._people, operator):
@@ -248,8 +245,3 @@ def _decision(ticket: Ticket, why: str) -> Decision:
         commit=ticket.commit, approved=ticket.action is not Action.REJECT, by=ticket.operator, why=why,
         anyway=ticket.action is Action.LAND_ANYWAY, ticket=ticket.id, ask=ticket.ask,
     )  # fmt: skip
-
-
-def _clean(text: str, most: int) -> str:
-    text = sanitised(redacted(text))
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -9,13 +9,14 @@ from overnight.durable.journal import Journal
 from overnight.errors import BadInput
 from overnight.missions.approval import Action, Answered
 from overnight.missions.codec import builtins, convert
+from overnight.people.answers import Answers
 from overnight.people.operators import People
 from overnight.people.tickets import LIFETIME_S, Tickets
 
 
 def verbs(journal: Journal, people: People) -> Verbs:
-    """`issue` and `redeem`, for `Desk(journal, more=verbs(journal, people))`."""
-    tickets = Tickets(journal, people)
+    """`issue`, `redeem` and `answer`, for `Desk(journal, more=verbs(journal, people))`."""
+    tickets, answers = Tickets(journal, people), Answers(journal, people)
 
     def issue(
         *,
@@ -39,11 +40,16 @@ def verbs(journal: Journal, people: People) -> Verbs:
         meant = None if expect is None else _action(expect)
         return builtins(tickets.redeem(token, sender, channel, why=why, expect=meant))
 
-    return {"issue": issue, "redeem": redeem}
+    def answer(*, actor: str, ask: str, words: str, sender: str, channel: str) -> dict[str, Any]:
+        """See `Answers.say`."""
+        del actor
+        return builtins(answers.say(ask, words, sender, channel))
+
+    return {"issue": issue, "redeem": redeem, "answer": answer}
 
 
 def read_redeemed(given: Any) -> Answered:
-    """What the verb `redeem` gave, as a value."""
+    """What the verbs `redeem` and `answer` gave, as a value."""
     return convert(given, cast("type[Answered]", Answered))
 
 

@@ -8,15 +8,17 @@ import sqlite3
 
 from msgspec.structs import replace
 
-from overnight.missions.approval import ANSWER, DECISION, Action, Ask, AskKind
+from overnight.missions.approval import ANSWER, DECISION, Action, Ask, AskKind, Choice
 from overnight.missions.codec import convert, decode
-from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.hold import PASSING, Hold, HoldReason
 from overnight.missions.judging import BLOCKED
 from overnight.missions.question import Question
 from overnight.ports import Examined
 
 _WAITS = {f"signal {DECISION}": AskKind.APPROVAL, f"signal {ANSWER}": AskKind.QUESTION}
 _COLUMNS = "id, lane, life, state, phase, wait_for, hold, updated, json_extract(input, '$.title') AS title"
+#: What holds for a denied call as long as nobody changes the settings.
+KEEP = "it stays denied: do the task without it"
 _DECISION = re.compile(r"signal decision (\d+)\.(\d+)")
 
 
@@ -47,13 +49,10 @@ def _of(db: sqlite3.Connection, row: sqlite3.Row) -> Ask | None:
 def _before_asks(db: sqlite3.Connection, row: sqlite3.Row, hold: Hold, kind: AskKind) -> Ask | None:
     """The same of a hold from before holds said what they ask."""
     if kind is AskKind.QUESTION:
-        return Ask(
-            id=f"{row['id']}.{row['life']}.answer",
-            task=row["id"],
-            repo=row["lane"],
-            kind=kind,
-            actions=(Action.ANSWER,),
-        )
+        sql = "SELECT count(*) AS n FROM step WHERE task = ? AND life = ? AND name LIKE 'signal %'"
+        n = db.execute(sql, (row["id"], row["life"])).fetchone()["n"]
+        name = f"{row['id']}.{row['life']}.answer-{n}"
+        return Ask(id=name, task=row["id"], repo=row["lane"], kind=kind, actions=(Action.ANSWER,))
     if hold.reason not in (HoldReason.NEEDS_APPROVAL, HoldReason.JUDGES_DISAGREE):
         return None
     sql = "SELECT name, output FROM step WHERE task = ? AND life = ? AND (name LIKE 'examine %' OR name LIKE 'signal decision %')"
@@ -69,19 +68,63 @@ def _before_asks(db: sqlite3.Connection, row: sqlite3.Row, hold: Hold, kind: Ask
     )  # fmt: skip
 
 
-def filed(db: sqlite3.Connection, question: str) -> tuple[Question, bool] | None:
-    """A question that a run filed, and whether it was answered; None when there is none of this id."""
-    sql = (
-        "SELECT data FROM event WHERE what = 'question.asked' AND task = ? AND json_extract(data, '$.question.id') = ? "
-        "ORDER BY seq DESC LIMIT 1"
-    )
-    row = db.execute(sql, (question.rpartition(".")[0], question)).fetchone()
-    if row is None:
-        return None
-    return convert(json.loads(row["data"])["question"], Question), question in answered(db, question.rpartition(".")[0])
+# -- questions that runs filed ------------------------------------------------------------------------------
+
+
+def filed(db: sqlite3.Connection, task: str) -> dict[str, Question]:
+    """What a task's runs would have asked a person, by id: of the same wish in more than one life the latest."""
+    sql = "SELECT data FROM event WHERE task = ? AND what = 'question.asked' ORDER BY seq"
+    found = (convert(json.loads(row["data"])["question"], Question) for row in db.execute(sql, (task,)))
+    return {question.id: question for question in found}
 
 
 def answered(db: sqlite3.Connection, task: str) -> set[str]:
     """Ids of a task's filed questions that were answered."""
-    sql = "SELECT json_extract(data, '$.question') AS id FROM event WHERE what = 'question.answered' AND task = ?"
+    sql = "SELECT json_extract(data, '$.question') AS id FROM event WHERE task = ? AND what = 'question.answered'"
     return {row["id"] for row in db.execute(sql, (task,))}
+
+
+def ask_of(question: Question, repo: str, title: str, since: float) -> Ask:
+    """A filed question as what a person is asked. Nothing that is answered allows anything: settings do."""
+    return Ask(
+        id=question.id, task=question.task, repo=repo, kind=AskKind.QUESTION, actions=(Action.ANSWER,), title=title,
+        why=question.text, choices=(Choice(label=KEEP, answer=KEEP),), asked=since,
+    )  # fmt: skip
+
+
+def open_questions(db: sqlite3.Connection, task: str | None = None) -> list[tuple[Ask, Question]]:
+    """Filed questions that nobody has answered, of one task or of all, the oldest first."""
+    sql = (
+        "SELECT e.task, min(e.at) AS at, t.lane, json_extract(t.input, '$.title') AS title FROM event e JOIN task t "
+        "ON t.id = e.task WHERE e.what = 'question.asked' AND (? IS NULL OR e.task = ?) GROUP BY e.task ORDER BY at"
+    )
+    found = list[tuple[Ask, Question]]()
+    for row in db.execute(sql, (task, task)).fetchall():
+        done = answered(db, row["task"])
+        asks = (each for each in filed(db, row["task"]).values() if each.id not in done)
+        found += [(ask_of(each, row["lane"], row["title"] or "", row["at"]), each) for each in asks]
+    return found
+
+
+def open_ask(db: sqlite3.Connection, about: str) -> Ask | None:
+    """What is asked under this id now. about: the id of an ask, of a filed question, or of a task that waits."""
+    task = task_of(about)
+    if (waits := asked(db, task)) is not None and about in (task, waits.id):
+        return waits
+    return next((ask for ask, _ in open_questions(db, task) if ask.id == about), None)
+
+
+def task_of(about: str) -> str:
+    """The task in the id of an ask: it comes first and holds no dot."""
+    return about.partition(".")[0]
+
+
+def needs_person(db: sqlite3.Connection, hold: Hold, wait_for: str) -> bool:
+    """Whether nothing goes on without a person. A pause was a person's own wish; a time or another task's end comes
+    by itself."""
+    if hold.reason in (HoldReason.PAUSED, HoldReason.PR_BACKLOG):  # what has to be decided there says so itself
+        return False
+    if hold.reason is HoldReason.DEPENDENCY:
+        other = db.execute("SELECT state FROM task WHERE id = ?", (wait_for.removeprefix("task "),)).fetchone()
+        return other is None or other["state"] == "done"
+    return hold.until is None or hold.late is not None or hold.reason not in PASSING

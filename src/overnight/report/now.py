@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from overnight.missions.hold import HoldReason
+from overnight.missions.hold import PASSING, HoldReason
 from overnight.report.journal import reading, snapshot
 from overnight.report.limits import AccountView, shut_accounts
-from overnight.report.rows import COLUMNS, IN_LINE, PASSING, QUEUED, make_row
+from overnight.report.rows import COLUMNS, IN_LINE, QUEUED, make_row
 from overnight.report.status import read_pauses, read_repos
 from overnight.report.views import PauseView, TaskRow
 

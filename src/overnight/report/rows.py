@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
 from overnight.errors import UnknownTask
-from overnight.missions.codec import convert, decode
-from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.codec import decode
+from overnight.missions.hold import Hold
 from overnight.missions.question import Question
 from overnight.missions.task import Ending, Phase
+from overnight.people.waits import answered, filed, needs_person
 from overnight.report.rundir import folder_of, last_action, questions_of
 from overnight.report.views import HoldView, State, TaskRow
 
@@ -23,20 +23,6 @@ COLUMNS = (
 QUEUED = "state != 'done' AND hold IS NULL AND phase = 'queued'"
 #: The order in which queued tasks begin.
 IN_LINE = "priority DESC, created, id"
-
-#: Reasons that pass without anybody's doing, when a time is known or another task's end is awaited.
-PASSING = frozenset(
-    {
-        HoldReason.LIMIT_REACHED,
-        HoldReason.VENDOR_OUTAGE,
-        HoldReason.NETWORK_LOST,
-        HoldReason.BREAKER_OPEN,
-        HoldReason.QUIET_HOURS,
-        HoldReason.PR_BACKLOG,
-        HoldReason.AWAITS_CI,
-        HoldReason.FAULT,
-    }
-)
 
 
 def state_of(row: sqlite3.Row) -> State:
@@ -67,7 +53,9 @@ def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:
     if state is State.ACTIVE and run is not None and row["phase"] == Phase.RUNNING:
         folder = folder_of(home, f"{row['id']}.{row['life']}.{run}")
         # The journal has them when the run has ended.
-        last, asked = last_action(folder), _each_once((*asked, *questions_of(folder)))
+        done = answered(db, row["id"])
+        now = (question for question in questions_of(folder) if question.id not in done)
+        last, asked = last_action(folder), _each_once((*asked, *now))
     return TaskRow(
         id=row["id"],
         repo=row["lane"],
@@ -88,10 +76,9 @@ def make_row(db: sqlite3.Connection, home: Path, row: sqlite3.Row) -> TaskRow:
 
 
 def _questions(db: sqlite3.Connection, task: str) -> tuple[Question, ...]:
-    """What its runs wanted of a person, as the journal has it: of the same wish in more than one life the latest."""
-    sql = "SELECT data FROM event WHERE task = ? AND what = 'question.asked' ORDER BY seq"
-    asked = (convert(json.loads(row["data"])["question"], Question) for row in db.execute(sql, (task,)))
-    return _each_once(asked)
+    """What its runs wanted of a person, as the journal has it, but for what was answered."""
+    done = answered(db, task)
+    return tuple(question for question in filed(db, task).values() if question.id not in done)
 
 
 def _each_once(asked: Iterable[Question]) -> tuple[Question, ...]:
@@ -124,20 +111,10 @@ def _hold(db: sqlite3.Connection, row: sqlite3.Row) -> HoldView | None:
         releases_on=hold.releases_on,
         until=hold.until,
         then=hold.then,
-        needs_person=_needs_person(db, hold, row["wait_for"] or ""),
+        needs_person=needs_person(db, hold, row["wait_for"] or ""),
         late=hold.late,
         urgent=hold.urgent,
     )
-
-
-def _needs_person(db: sqlite3.Connection, hold: Hold, wait_for: str) -> bool:
-    """A pause was a person's own wish; a time or another task's end comes by itself."""
-    if hold.reason in (HoldReason.PAUSED, HoldReason.PR_BACKLOG):  # what has to be decided there says so itself
-        return False
-    if hold.reason is HoldReason.DEPENDENCY:
-        other = db.execute("SELECT state FROM task WHERE id = ?", (wait_for.removeprefix("task "),)).fetchone()
-        return other is None or other["state"] == "done"
-    return hold.until is None or hold.late is not None or hold.reason not in PASSING
 
 
 def rows_where(

@@ -201,6 +201,8 @@ def _moments(db: sqlite3.Connection, task: str, life: int, steps: list[Step]) ->
             told.add((at, event.why))
         moments.append(Moment(at=event.at, life=at, who=event.actor, what=event.what, why=event.why))
     for step in steps:
-        if (step.life, step.name) not in told and not step.name.startswith(("signal ", "after ", "deadline ")):
+        if (step.life, step.name) not in told and not step.name.startswith(
+            ("signal ", "after ", "deadline ", "recall ")
+        ):
             yield Moment(at=step.finished, life=step.life, who="daemon", what="step.done", why=step.name)
     yield from moments
