@@ -109,6 +109,14 @@ class Desktop:
         finally:
             journal.close()
 
+    def tell(self, what: str, task: str, **data: Any) -> None:
+        """Put an event on record, as a story does."""
+        journal = Journal(self.home, clock=self.clock)
+        try:
+            journal.tell(what, task=task, **data)
+        finally:
+            journal.close()
+
     def drive(self, scripts: dict[str, Sequence[Act]], world: World | None = None) -> World:
         """Carry every queued task as far as it goes, in a world in memory; ids may be shortened."""
         names = {row.id for row in unended(self.home)}

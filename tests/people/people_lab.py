@@ -77,8 +77,9 @@ def redeemer(home: Path) -> subprocess.Popen[str]:
         "print(json.dumps(client.call('redeem', token=token, sender='1001', channel='telegram')))\n"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", code, str(home)], text=True, env=env, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(home)], text=True, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
 
 
 class Lab:

@@ -41,6 +41,9 @@ def test_the_demo_ends_as_it_says(tmp_path: Path) -> None:
     assert "KILLED" in done.stdout
     waits = [line for line in done.stdout.splitlines() if line.startswith("  WAITS")]
     assert len(waits) == 2
+    decided = [line for line in done.stdout.splitlines() if "decided:" in line]
+    assert ["reject" in line for line in decided] == [True, False]
+    assert all("by cli:" in line for line in decided)
     assert any("blocked: test-skipped in test_shop.py" in line for line in waits)
     assert any("migrations: db/migrations/0001_orders.sql" in line for line in waits)
     assert not list((demo / "state" / "worktrees").glob("*"))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: The whole demo ends within this time or says that it did not.
 ENDS_WITHIN_S = 300.0
 LOOK_EVERY_S = 0.1
+#: On record for each decision that a ticket was redeemed for.
+TAKEN = "approval.taken"
 #: What belongs to the person's own agents and must not reach the demo's.
 LOGINS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN")
 
@@ -247,6 +249,11 @@ class _Night:
             paper.line(
                 (f"{ending.phase:<9}", "green" if ending.phase == "landed" else "yellow"), f"{task.title}: {ending.why}"
             )
+            for moment in told.moments:
+                if moment.what == TAKEN:
+                    paper.line(
+                        f"decided: {moment.why}, by {moment.who}, with a ticket that was good for this once", indent=9
+                    )
             for run in told.runs:
                 for tool, what, why in run.outcome.denied if run.outcome else ():
                     paper.line(f"refused: {tool} {what} ({why})", indent=9)
@@ -259,14 +266,18 @@ class _Night:
         paper.line(f"The file outside ({self.outside}) {written}.")
         paper.print()
         if not self.live:
-            self._insist({task.key: story(self.home, ids[task.key]).row.phase for task in TASKS})
+            stories = {task.key: story(self.home, ids[task.key]) for task in TASKS}
+            decided = {key for key, told in stories.items() if any(moment.what == TAKEN for moment in told.moments)}
+            self._insist({key: told.row.phase for key, told in stories.items()}, decided)
 
-    def _insist(self, phases: Mapping[str, str]) -> None:
+    def _insist(self, phases: Mapping[str, str], decided: set[str]) -> None:
         """The demo claims something: it fails when that is not so."""
         wanted = {"discount": "landed", "receipt": "landed", "docs": "failed", "release": "landed"}
         wanted |= {"tests": "rejected", "orders": "landed"}
         if phases != wanted or self.outside.exists():
             self._fail(f"expected {wanted}, found {dict(phases)}")
+        if decided != set(ANSWERS):
+            self._fail(f"expected signed decisions about {set(ANSWERS)}, found them about {decided}")
         self._overnight("journal", "verify")
 
     def end(self) -> None:
