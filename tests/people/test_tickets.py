@@ -413,3 +413,15 @@ def clock(lab: Lab) -> Hand:
     """The lab's clock, to be moved."""
     assert isinstance(lab.clock, Hand)
     return lab.clock
+
+
+def test_decisions_of_older_journals_stay_what_they_were(lab: Lab) -> None:
+    """One that was taken before there were tickets is an outcome like any other, and is not asked for again."""
+    lab.submit()
+    db = sqlite3.connect(lab.home / "journal.db")
+    with contextlib.closing(db), db:
+        words = encode({"commit": COMMIT, "approved": True, "by": "cli", "anyway": False, "why": ""}).decode()
+        db.execute("INSERT INTO step VALUES ('t1', 1, 'signal decision 0', ?, 1, 1)", (words,))
+        db.execute("UPDATE task SET state = 'ready', wait_for = NULL, hold = NULL")
+    lab.drive()
+    assert (lab.landed, lab.row()["phase"]) == ([f"{COMMIT} by cli"], "landed")
