@@ -43,6 +43,7 @@ from overnight.missions.hold import HoldReason
 from overnight.people.notify import Notifier
 from overnight.people.verbs import verbs
 from overnight.ports import House
+from overnight.report.alerts import Alerts
 from overnight.report.mornings import Mornings
 from overnight.report.status import read_repos
 from overnight.wiring import admitted, has_begun, house_for, intake_for, purse_for
@@ -205,6 +206,7 @@ class Life:
         without = Redactor(known_secrets(os.environ), settings.redact.patterns)
         self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
         self._daily = settings.report.daily
+        self._alerts = Alerts(journal, settings.report.unusual, without, _say)
         self._notifier = Notifier(journal, settings.notify)
         self._intake = intake_for(house, settings, journal, self._desk)
 
@@ -224,6 +226,7 @@ class Life:
             chores.append(asyncio.create_task(self._take_up_issues(self._intake)))
         if self._daily:
             chores.append(asyncio.create_task(self._mornings.run()))
+        chores.append(asyncio.create_task(self._alerts.run()))
         try:
             await self.engine.run()
         finally:

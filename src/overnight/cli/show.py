@@ -152,6 +152,8 @@ class _Timeline:
             case "task.ended":
                 style = state_style(self._told.row)
                 self._at(moment, (f"{self._told.row.phase}: " if moment.life == self._told.row.life else "ended: ", style), moment.why)  # fmt: skip
+            case "anomaly.raised":
+                self._at(moment, ("unusual: ", ASKS), moment.why)
             case "question.asked":
                 self._at(moment, ("asked a person: ", ASKS), moment.why)
             case "signal.sent":

@@ -13,6 +13,7 @@ from overnight.cli.limits import state_words
 from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.words import clock, listed, since, until
 from overnight.errors import BadInput, BadUnit
+from overnight.judge.anomalies import Severity
 from overnight.missions.units import Duration
 from overnight.report.find import repo_named
 from overnight.report.status import NAMED
@@ -22,6 +23,7 @@ from overnight.report.views import DaemonView, HoldView, PauseView, RepoView, St
 DAY_S = 86400.0
 #: Lines of one kind for one repo; the rest is counted. `--json` has all.
 MOST = 12
+MOST_UNUSUAL = 5
 #: Width of the word that a line begins with.
 WORD = 9
 GOOD, BAD, ASKS, BUSY = "green", "red", "bold yellow", "cyan"
@@ -73,6 +75,9 @@ def draw(seen: Seen) -> Paper:
         _pause(paper, pause, view.at)
     for account in view.shut:
         paper.line((account.name, "bold"), *state_words(account, view.at))
+    for each in view.anomalies[-MOST_UNUSUAL:]:
+        style = BAD if each.severity is Severity.ALARM else ASKS
+        paper.line(("unusual", style), f" {clock(each.at, view.at)}  {each.why}")
     for repo in view.repos:
         _repo(paper, repo, view)
     if not view.repos:

@@ -92,6 +92,11 @@ def notice_of(seen: Happening) -> Notice | None:
                 key=f"report {seen.night}", priority=Priority.NORMAL, soon=True, title=f"The night of {seen.night}",
                 quote=quoted(seen.why), do="`overnight report`",
             ) if seen.night else None  # fmt: skip
+        case "anomaly.raised":
+            return Notice(
+                key=f"anomaly {digest(seen.why)}", priority=Priority.HIGH, task=seen.task, repo=seen.repo,
+                title="Something is unusual", quote=quoted(seen.why), do="`overnight status`",
+            )  # fmt: skip
         case "notify.dead":
             return Notice(
                 key=f"dead {seen.target}", priority=Priority.HIGH, but=seen.target, quote=quoted(seen.why),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +13,11 @@ import msgspec
 
 from overnight.durable.pauses import read as read_pauses
 from overnight.guard.redact import sanitised
-from overnight.judge.anomalies import Anomaly
 from overnight.judge.limits import Ceilings
 from overnight.judge.verdict import Opinion
 from overnight.judge.verdict import Word as JudgeWord
-from overnight.missions.codec import convert, decode
+from overnight.missions.codec import decode
+from overnight.missions.forge import PullRequest
 from overnight.missions.hold import HoldReason
 from overnight.missions.judging import Decision
 from overnight.missions.run import CheckResult, RunOutcome
@@ -43,6 +44,7 @@ from overnight.report.journal import reading, snapshot
 from overnight.report.limits import read_limits
 from overnight.report.nights import Night
 from overnight.report.rows import rows_where
+from overnight.report.signs import anomalies
 from overnight.report.story import NUMBERED, Step, proof, steps_of
 from overnight.report.views import State, TaskRow
 
@@ -141,7 +143,7 @@ def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief
         limits=read_limits(db, asked.home, asked.ceilings, asked.now).accounts,
         denials=denials[:MOST], denied=sum(each.times for each in denials),
         injections=tuple(_injections(tasks, asked)),
-        anomalies=_anomalies(db, asked),
+        anomalies=anomalies(db, asked.since, asked.until),
         broken=_broken(tasks, asked),
         next=tuple(Next(task=row.id, repo=row.repo, title=_clean(row.title, asked)) for row in queued[:MOST]),
         queued=len(queued),
@@ -224,7 +226,17 @@ def _proof(steps: dict[str, Step], n: int, ending: Ending | None, asked: Asked) 
         risk=risk.score if risk is not None else None,
         band=str(risk.band) if risk is not None else None,
         risk_why=_quote(heaviest, "repository", asked) if heaviest else None,
+        pr=_pull_request(steps.values()),
     )
+
+
+def _pull_request(steps: Iterable[Step]) -> str | None:
+    """The address of the pull request that the steps speak of."""
+    for step in sorted(steps, key=lambda step: -step.finished):
+        if '"pull-request"' in step.output:
+            with contextlib.suppress(msgspec.MsgspecError):
+                return decode(step.output, PullRequest).url
+    return None
 
 
 def _of(ended: Iterable[Done], *phases: Phase) -> tuple[Done, ...]:
@@ -342,12 +354,6 @@ def _injections(tasks: Iterable[Looked], asked: Asked) -> Iterator[Injection]:
                     said = "; ".join((*opinion.said.blocking, *opinion.said.other)) or "it does not say what"
                     words = _quote(said, "judge", asked)
                     yield Injection(task=each.id, repo=each.repo, by=_clean(opinion.judge, asked), words=words)
-
-
-def _anomalies(db: sqlite3.Connection, asked: Asked) -> tuple[Anomaly, ...]:
-    sql = "SELECT data FROM event WHERE what = 'anomaly.raised' AND at >= ? AND at < ? ORDER BY seq"
-    rows = db.execute(sql, (asked.since, asked.until))
-    return tuple(convert(json.loads(row["data"])["anomaly"], Anomaly) for row in rows)
 
 
 def _broken(tasks: Iterable[Looked], asked: Asked) -> tuple[Broken, ...]:

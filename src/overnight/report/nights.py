@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from overnight.judge.anomalies import AnomalySettings
 from overnight.missions.codec import decode, encode
 from overnight.report.brief import FORMAT, Brief, NightRow
 
@@ -33,6 +34,8 @@ class ReportSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at: str = "07:00"
     #: Make one every morning while the daemon runs.
     daily: bool = True
+    #: From where on something counts as unusual.
+    unusual: AnomalySettings = AnomalySettings()
 
 
 class Night(Struct, frozen=True):

@@ -11,6 +11,7 @@ from overnight.missions.task import Repo
 from overnight.report.journal import reading, snapshot
 from overnight.report.limits import shut_accounts
 from overnight.report.rows import QUEUED, rows_where
+from overnight.report.signs import anomalies
 from overnight.report.views import PauseView, RepoView, State, StatusView, TaskRow
 
 #: Queued tasks that are named one by one; the others are counted.
@@ -33,7 +34,14 @@ def read_status(
     views = [_repo(db, home, name, known.get(name), ended_since) for name in names if repo is None or name == repo]
     shown = tuple(view for view in views if view.path is not None or _has_tasks(view))
     shut = shut_accounts(db, home, now)
-    return StatusView(at=now, ended_since=ended_since, pauses=read_pauses(home), repos=shown, shut=shut)
+    return StatusView(
+        at=now,
+        ended_since=ended_since,
+        pauses=read_pauses(home),
+        repos=shown,
+        shut=shut,
+        anomalies=anomalies(db, ended_since, now + 1),
+    )
 
 
 def repos(home: Path) -> tuple[Repo, ...]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from overnight.judge.anomalies import Anomaly
 from overnight.judge.routing import Route
 from overnight.judge.verdict import Opinion
 from overnight.missions.clarify import Clarity
@@ -131,6 +132,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
     repos: tuple[RepoView, ...]
     #: Accounts whose runs do not start, since they do not work.
     shut: tuple[AccountView, ...] = ()
+    #: What was unusual since `ended_since`, oldest first.
+    anomalies: tuple[Anomaly, ...] = ()
 
 
 class LaunchFacts(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ LIMIT_S = 30.0
 AGAIN_S = (10.0, 30.0, 120.0, 300.0, 900.0)
 #: Messages of one way that wait; of more the oldest go.
 MOST = 100
-#: What was told, for the daemon to take over into the journal.
+#: What was told, for the daemon to take over into the journal; bytes after which it begins anew.
 SPOOL, MOST_SPOOL = "watchdog.ndjson", 4 << 20
 #: Where the settings are handed over: whoever is started by us need not know them.
 VARIABLE = "OVERNIGHT_WATCHDOG"
@@ -158,7 +158,8 @@ def _spool(path: Path, what: Tell, at: float) -> None:
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(fd).st_size < MOST_SPOOL:
-                os.write(fd, line)
+            if os.fstat(fd).st_size > MOST_SPOOL:
+                path.replace(path.with_suffix(".old"))
+            os.write(fd, line)
         finally:
             os.close(fd)
