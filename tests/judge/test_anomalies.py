@@ -22,7 +22,7 @@ from overnight.judge.anomalies import (
 )
 
 USUAL = AnomalySettings()
-RUN = {"run": "t.1.1", "task": "t", "repo": "r"}
+RUN: dict[str, Any] = {"run": "t.1.1", "task": "t", "repo": "r"}
 
 
 def kinds(*runs: RunFacts, queues: tuple[QueueFacts, ...] = (), ends: tuple[EndFacts, ...] = ()) -> list[str]:
