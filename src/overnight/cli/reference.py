@@ -63,6 +63,7 @@ from overnight.report.views import (
     LaunchFacts,
     Moment,
     PauseView,
+    PullView,
     RepoView,
     RunView,
     StatusView,
@@ -74,7 +75,7 @@ from overnight.report.views import (
 PRINTED: tuple[type[Struct], ...] = (
     Seen, StatusView, DaemonView, PauseView, RepoView, TaskRow, HoldView, Action, Ending,
     TaskStory, Task, Repo, RunView, LaunchFacts, RunOutcome, Usage, Result, CheckView, Examined, Risk, Factor, Standing,
-    Opinion, Said, LandingView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited, Mutation, TakenBack, LevelRow,
+    Opinion, Said, LandingView, PullView, Moment, Evidence, FileFact, CheckFact, Tampering, Audited, Mutation, TakenBack, LevelRow,
     Route, Line, Clarity, Signal, Question, Explained, Finding, Verdict, Diagnosis, Sighting,
     UsageView, UsageRow, Tokens, ForecastView, WindowSeen,
     LimitsView, AccountView, WindowView, Contact, Window,
