@@ -4,7 +4,7 @@ STAMP := .venv/.stamp
 NODE := node_modules/.stamp
 VENDOR := src/overnight/dashboard/static/vendor
 
-.PHONY: setup demo test check bench guard-report lock clean
+.PHONY: setup demo test check bench screenshots guard-report lock clean
 
 setup: $(STAMP) $(NODE) $(VENDOR)/.stamp
 
@@ -41,6 +41,11 @@ check: setup
 
 bench: setup
 	$(PY) -m benchmarks
+
+# Pictures of the pages for README and documentation; needs chromium.
+screenshots: setup
+	mkdir -p docs/images
+	$(PY) tests/web/web_screenshots.py docs/images
 
 # How the guard does on labelled commands: make guard-report FILE=cases.jsonl
 FILE ?= tests/guard/cases.jsonl

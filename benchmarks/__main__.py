@@ -1,6 +1,6 @@
 """`python -m benchmarks`: all of them."""
 
-from benchmarks import audit, boxes, engine, gateway, hook, night, usage
+from benchmarks import audit, boxes, engine, gateway, hook, night, usage, web
 from benchmarks.table import head
 
 head("The engine alone")
@@ -15,4 +15,6 @@ head("Boxes")
 boxes.main()
 head("Usage: the index of logs")
 usage.main()
+head("Pages and API")
+web.main()
 night.main()

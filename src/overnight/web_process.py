@@ -69,11 +69,11 @@ def run(settings: Settings, home: Path, *, kept: bool = False, ready: Callable[[
         with contextlib.closing(link):
             url = url_of(settings.web, link)
             _write(home, Served(identify(), url, kept))
-            asyncio.run(serve(machine_of(settings, home), link, lambda: (ready or print)(url)))
+            asyncio.run(serve(machine_of(settings, home), link, lambda _end: (ready or print)(url)))
 
 
-async def serve(machine: Machine, link: socket.socket, ready: Callable[[], object]) -> None:
-    """Serve on a listening socket, until a signal or until cancelled."""
+async def serve(machine: Machine, link: socket.socket, ready: Callable[[Callable[[], None]], object]) -> None:
+    """Serve on a listening socket, until a signal, or until what `ready` is given is called."""
     import uvicorn
 
     from overnight.api.app import application

@@ -73,8 +73,11 @@ class Bucket:
 class Shield:
     """ASGI: refuses, or passes on with `scope["state"]["who"]` set: `api`, `web`, or nothing where all may in."""
 
-    def __init__(self, app: ASGIApp, access: Access, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, hosts: tuple[str, ...], *, burst: float = BURST, rate: float = RATE
+    ) -> None:
         self._app, self._access = app, access
+        self._burst, self._rate = burst, rate
         self._hosts = frozenset(("localhost", *(host.lower() for host in hosts)))
         self._clients: dict[str, Bucket] = {}
         self._logins = Bucket(LOGIN_BURST, LOGIN_RATE)
@@ -143,7 +146,7 @@ class Shield:
         if client not in self._clients:
             if len(self._clients) >= MOST_CLIENTS:
                 self._clients.clear()
-            self._clients[client] = Bucket(BURST, RATE)
+            self._clients[client] = Bucket(self._burst, self._rate)
         return self._clients[client]
 
 

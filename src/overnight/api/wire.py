@@ -42,13 +42,17 @@ class Protocol(H11Protocol):
 class Server(uvicorn.Server):
     """Says when it listens, and ends the streams before it ends."""
 
-    def __init__(self, config: uvicorn.Config, site: Site, ready: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, site: Site, ready: Callable[[Callable[[], None]], object]) -> None:
         super().__init__(config)
         self._site, self._ready = site, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._ready()
+        self._ready(self.end)
+
+    def end(self) -> None:
+        """Stop serving, soon."""
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._site.end_streams()

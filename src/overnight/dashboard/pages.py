@@ -93,7 +93,7 @@ class Pages:
         found = list[Any]()
         for n, (line, _) in enumerate(looks.lines_from(path, start)):
             event = looks.read_event(line)
-            if event is not None and not looks.routine(event) and not (start and n == 0):
+            if event is not None and _tells(event) and not (start and n == 0):
                 found.append((event.get("seq", n), looks.log_line(self.site, event)))
         return tuple(found[-TAIL:])
 
@@ -117,6 +117,11 @@ class Pages:
                 yield b": alive\n\n"
             await self.busy.pause(APART_S)
             await self.site.pulse.wait(beat, ALIVE_S)
+
+
+def _tells(event: dict[str, Any]) -> bool:
+    """Whether a record is worth a line of the live log; what a model is asked and what it used is counted elsewhere."""
+    return event.get("kind") not in ("asking", "usage") and not looks.routine(event)
 
 
 def _message(html: str) -> bytes:

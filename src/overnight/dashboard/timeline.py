@@ -177,7 +177,7 @@ class _Line:
         lines += [("bad", self._say("Refused: {what}", what=str(refused))) for refused in result.refused]
         if not result.changed:
             return self._item(m, self._say("Changed nothing"), "warn", detail=tuple(lines))
-        title = self._say("{n} files changed in {commit}", n=len(result.changed), commit=short(result.commit))
+        title = self._say("Files changed: {n} in {commit}", n=len(result.changed), commit=short(result.commit))
         return self._item(m, title, kind="result", detail=tuple(lines))
 
     def _examined(self, m: Moment, examined: Examined) -> Item:
