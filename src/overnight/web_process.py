@@ -213,7 +213,7 @@ def machine_of(settings: Settings, home: Path) -> Machine:
         )  # fmt: skip
 
     return Machine(
-        home=home, web=settings.web, ceilings=settings.limits.window, budget=settings.budget, usage=settings.usage,
+        home=home, web=settings.web, ceilings=settings.limits.window, budget=settings.budget, usage=settings.usage, night_ends=settings.report.at,
         prices=settings.prices, redact=redact, admit=admit, layers=layers,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from web_browser import DESK, PATIENCE_MS, PHONE, browser, flaws, needs_chromium, visitor
 from web_lab import Http, Lab, wait
+from web_lab import held as waits
 from web_served import Pages
 
 from overnight.dashboard.words import LANGUAGES, texts
@@ -29,7 +30,7 @@ def held(night: Lab, text: str) -> str:
     """A task whose result waits for a word; its id."""
     http = Http(night.served().url, night.token())
     name = http.json("POST", "/api/tasks", {"text": text, "as_is": True})["id"]
-    wait(lambda: (http.json("GET", f"/api/tasks/{name}")["row"]["hold"] or {}).get("reason") == "needs-approval")
+    wait(lambda: waits(http, f"/api/tasks/{name}"))
     return name
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 FOUND = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 #: For every test that needs one.
@@ -19,7 +19,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1360, "height": 900}
+PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1360, height=900)
 #: Nothing is timed here: it only needs to happen.
 PATIENCE_MS = 90_000
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -37,9 +37,9 @@ def browser() -> Generator[Browser]:
 
 
 @contextlib.contextmanager
-def visitor(found: Browser, link: str, size: Any = None, **more: Any) -> Generator[Page]:
+def visitor(found: Browser, link: str, size: ViewportSize = DESK, **more: Any) -> Generator[Page]:
     """A page of a browser that has logged in by a link. Fails when the page complains of anything."""
-    context: BrowserContext = found.new_context(viewport=size or DESK, **more)
+    context: BrowserContext = found.new_context(viewport=size, **more)
     context.set_default_timeout(PATIENCE_MS)
     complaints = list[str]()
     page = context.new_page()

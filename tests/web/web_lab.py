@@ -167,3 +167,9 @@ class Http:
         with contextlib.closing(link):
             link.request("GET", path, headers={"Authorization": f"Bearer {self.token}", **(headers or {})})
             yield link.getresponse()
+
+
+def held(http: Http, task: str) -> bool:
+    """Whether a task waits for a decision. task: its address."""
+    hold: Any = http.json("GET", task)["row"]["hold"]
+    return hold is not None and hold["reason"] == "needs-approval"

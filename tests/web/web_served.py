@@ -29,6 +29,7 @@ class Pages:
         self.web = replace(web or WebSettings(), port=port)
         self.access = Access(home, 3600.0)
         self._begun = threading.Event()
+        self._end: Callable[[], None] = threading.Event().set
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:

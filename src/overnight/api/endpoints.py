@@ -26,6 +26,7 @@ from overnight.api.shapes import (
     LogQuery,
     NewLimit,
     NewTask,
+    NightQuery,
     Nothing,
     OldLimit,
     Reject,
@@ -42,9 +43,11 @@ from overnight.judge.risk import Risk
 from overnight.judge.routing import Line
 from overnight.missions.task import Repo
 from overnight.ports import Examined
+from overnight.report.brief import Brief, NightRow
 from overnight.report.budget import BudgetView, budget
 from overnight.report.find import repo_named
 from overnight.report.limits import LimitsView, limits
+from overnight.report.nights import nights
 from overnight.report.now import NowView
 from overnight.report.routes import routes
 from overnight.report.status import repos, status
@@ -147,6 +150,8 @@ OPERATIONS: tuple[Operation, ...] = (
               lambda a: limits(a.site.home, a.site.machine.ceilings, time.time()), LimitsView),
     Operation("GET", "/api/budget", "What may be spent and what was.",
               lambda a: budget(a.site.home, a.site.machine.budget, time.time()), BudgetView),
+    Operation("GET", "/api/report", "What a night brought.", lambda a: looks.brief(a.site, a.query.night), Brief, NightQuery),
+    Operation("GET", "/api/nights", "Every night whose brief is kept.", lambda a: nights(a.site.home), tuple[NightRow, ...]),
     # -- steer
     Operation("POST", "/api/tasks", "Put a task on the queue.", lambda a: acts.add(a.site, a.body, a.actor), Added, body=NewTask, status=201),
     Operation("POST", "/api/tasks/{task}/pause", "Let nothing new start for it.", lambda a: acts.pause(a.site, a.name, a.actor), Done),

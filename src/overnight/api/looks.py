@@ -24,6 +24,7 @@ from overnight.missions.codec import decode
 from overnight.missions.places import evidence_file
 from overnight.missions.task import Repo
 from overnight.ports import Examined
+from overnight.report.brief import Brief
 from overnight.report.find import repo_named
 from overnight.report.rundir import EVENTS, folder_of, lines_from, moment_of, read_event, routine, words_of
 from overnight.report.status import repos
@@ -275,6 +276,28 @@ def _day(text: str | None) -> date | None:
         return None if text is None else date.fromisoformat(text)
     except ValueError:
         raise BadInput(problem=f"{text!r} is not a day. Write one such as 2026-11-01.") from None
+
+
+# -- nights -------------------------------------------------------------------------------------------------
+
+
+def brief(site: Site, name: str | None) -> Brief:
+    """The brief of a night that is over, or from the latest one on to now. Raises BadInput."""
+    from overnight.report.brief_read import brief as read_brief
+    from overnight.report.nights import Night, clock_time, kept, latest, night
+
+    now, ends = time.time(), clock_time(site.machine.night_ends)
+    span = Night("", latest(now, ends).since, now)
+    if name is not None:
+        day = _day(name)
+        assert day is not None
+        span = night(day, ends)
+        if span.until > now:
+            raise BadInput(problem=f"The night of {name} is not over.")
+        if (found := kept(site.home, span.name)) is not None:
+            return found
+    alive = site.health().state == "up"
+    return read_brief(site.home, span, now, without=site.machine.redact, ceilings=site.machine.ceilings, alive=alive)
 
 
 # -- events -------------------------------------------------------------------------------------------------

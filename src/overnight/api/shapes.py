@@ -111,6 +111,13 @@ class UsageQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     project: Name | None = None
 
 
+class NightQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of `/api/report`."""
+
+    #: The day on whose morning the night ended, such as 2026-11-20; null is from the latest night on to now.
+    night: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+
+
 # -- bodies -------------------------------------------------------------------------------------------------
 
 

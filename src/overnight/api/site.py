@@ -46,6 +46,8 @@ class Machine(Struct, frozen=True, kw_only=True):
     budget: BudgetSettings = BudgetSettings()
     usage: UsageSettings = UsageSettings()
     prices: dict[str, Price] = {}
+    #: When a night ends, by this machine's clock.
+    night_ends: str = "07:00"
     #: Takes secrets out of a text.
     redact: Callable[[str], str]
     #: Raises BadInput when the repo's policy can't take such a task; what is unclear in its words, for its owner.

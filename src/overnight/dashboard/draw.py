@@ -47,6 +47,11 @@ def asset(name: str) -> str:
     return f"/static/{name}?v={digests().get(name, '0')}"
 
 
+def _is_new(part: object, whole: str) -> bool:
+    """Whether a text does not stand in another one already."""
+    return str(part) not in whole
+
+
 class Drawer:
     """The templates, for one redactor."""
 
@@ -59,6 +64,7 @@ class Drawer:
             trim_blocks=True, lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         self._env.filters.update(FILTERS)
+        cast("dict[str, Any]", self._env.tests)["not_in"] = _is_new
         cast("dict[str, Any]", self._env.globals).update(asset=asset, languages=LANGUAGES)
 
     def draw(self, name: str, language: str, **values: Any) -> str:

@@ -293,7 +293,8 @@ async def _usage(pages: Pages, request: Request) -> Response:
 
 
 async def _night(pages: Pages, request: Request) -> Response:
-    return await pages.page(request, "night.html", lambda: system.night(pages.site))
+    name = request.query_params.get("night") or None
+    return await pages.page(request, "night.html", lambda: system.night(pages.site, name))
 
 
 async def _system(pages: Pages, request: Request) -> Response:

@@ -8,11 +8,12 @@ import time
 from typing import Any
 
 from overnight import __version__
-from overnight.api.site import DAY_S, Site
+from overnight.api.looks import brief
+from overnight.api.site import Site
 from overnight.durable.journal import verify_journal
 from overnight.errors import BadInput, JournalBroken
 from overnight.report.journal import JOURNAL, reading
-from overnight.report.now import now as look
+from overnight.report.nights import nights
 
 #: Events up to which the journal is verified while somebody waits for the page.
 QUICK = 200_000
@@ -72,7 +73,6 @@ def _canaries(site: Site) -> list[dict[str, Any]]:
     return [{"agent": agent, **each} for agent, each in found.items()]
 
 
-def night(site: Site) -> dict[str, Any]:
-    """What came of the last night."""
-    at = time.time()
-    return {"night": look(site.home, at, at - DAY_S), "health": site.health()}
+def night(site: Site, name: str | None) -> dict[str, Any]:
+    """What a night brought, and the nights before it."""
+    return {"brief": brief(site, name), "nights": nights(site.home, 60), "chosen": name or ""}
