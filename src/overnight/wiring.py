@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,6 +56,7 @@ from overnight.judges.settings import VENDORS, key_variable_of, route_of
 from overnight.landing.checkpoint import Checkpoints
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.examine import LocalExaminer, Past
+from overnight.landing.forge.github import GitHubForge
 from overnight.landing.git import Git
 from overnight.landing.places import Places
 from overnight.landing.queue import LocalLander
@@ -69,7 +70,7 @@ from overnight.missions.policy import BoxLevel, Policy
 from overnight.missions.question import Question
 from overnight.missions.run import CheckResult, End, FailureClass, RunOutcome, RunSpec
 from overnight.missions.task import Fork, Repo, Task
-from overnight.ports import Agent, Box, House
+from overnight.ports import Agent, Box, Forge, House
 from overnight.report.record import fates, word
 from overnight.report.rundir import AGENT
 from overnight.warden.bill import read_bill
@@ -109,10 +110,13 @@ def house_for(
         return bound(read_policy(data, where), settings).policy
 
     keys = tuple(environ.get(key_variable_of(judge), "") for judge in settings.judges.values())
-    without = Redactor((*known_secrets(environ), *filter(None, keys)), settings.redact.patterns)
+    token = environ.get(settings.forge.token_variable, "")
+    secrets = tuple(filter(None, (*known_secrets(environ), *keys, token)))
+    without = Redactor(secrets, settings.redact.patterns)
+    wardens = {name: value for name, value in environ.items() if name != settings.forge.token_variable}
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
     house = House(
-        fleet=LocalFleet(home, WARDEN, environ, watch),
+        fleet=LocalFleet(home, WARDEN, wardens, watch),
         workshop=LocalWorkshop(home, box, policy_of, observer=watch),
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
@@ -120,6 +124,7 @@ def house_for(
         judges=Panel(home, judges_for(settings, environ)),
         routing=settings.routing,
         open_results=settings.work.open_results,
+        forge=forge_for(settings, home, token, without, secrets, watch),
     )
     return discreet(house, without)
 
@@ -148,6 +153,15 @@ def examiner_for(
         home, past, lambda run: network_of(home, run), lambda agent: family_of(agent, settings.agents), without,
         observer or _unobserved, lambda run: outputs_of(home, run), lambda repo, kind: word(home, repo, kind),
     )  # fmt: skip
+
+
+def forge_for(
+    settings: Settings, home: Path, token: str, without: Redactor, secrets: Sequence[str], observer: Observer
+) -> Forge | None:
+    """The forge of this machine; None where the settings name none. token: this process's alone."""
+    if settings.forge.kind == "none":
+        return None
+    return GitHubForge(home, settings.forge, token, without=without, secrets=secrets, observer=observer)
 
 
 def judges_for(settings: Settings, environ: Mapping[str, str]) -> tuple[ModelJudge, ...]:

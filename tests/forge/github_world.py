@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from forge_worlds import ForgeWorld
@@ -77,9 +80,14 @@ class GitHubWorld(ForgeWorld):
 
     # -- the protocol -------------------------------------------------------------------------------------------
 
-    def forge(self, observer: Observer = unobserved, secrets: tuple[str, ...] = ()) -> GitHubForge:
+    def forge(
+        self,
+        observer: Observer = unobserved,
+        secrets: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> GitHubForge:
         """As the protocol says."""
-        return GitHubForge(self.state, self.settings, self.token, observer=observer, secrets=secrets)
+        return GitHubForge(self.state, self.settings, self.token, observer=observer, secrets=secrets, clock=clock)
 
     def commit(self, what: str) -> str:
         """As the protocol says."""
@@ -179,6 +187,20 @@ class GitHubWorld(ForgeWorld):
                 self.token = "another"
 
     def without_drafts(self) -> None:
-        """A plan without drafts, and settings that know."""
-        self.store.drafts = False
+        """Settings that know of a plan without drafts."""
         self.settings = replace(self.settings, drafts=False)
+
+    def with_spare(self, spare: int) -> ForgeSettings:
+        """Settings that leave so many requests of the hour."""
+        return replace(self.settings, spare=spare)
+
+    def with_place(self, place: str) -> ForgeSettings:
+        """Settings that name the place."""
+        return replace(self.settings, repos={"site": place})
+
+    def nowhere(self) -> None:
+        """Settings of a forge that is not there: a port that was just given up."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        away = f"http://127.0.0.1:{port}"
+        self.settings = replace(self.settings, api=f"{away}/api/v3", git=f"{away}/git", repos={"site": "acme/site"})

@@ -29,6 +29,7 @@ from overnight.judge.budget import BudgetSettings
 from overnight.judge.limits import LimitSettings
 from overnight.judge.routing import Routing
 from overnight.judges.settings import JudgeSettings
+from overnight.landing.forge.settings import ForgeSettings
 from overnight.missions.money import Amount
 from overnight.missions.policy import BoxLevel
 from overnight.missions.units import Duration
@@ -151,6 +152,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     web: WebSettings = WebSettings()
     #: Models that judge results, by a name of your choice.
     judges: dict[str, JudgeSettings] = {}
+    forge: ForgeSettings = ForgeSettings()
     #: Who may decide besides you at this machine, by name.
     people: dict[str, Person] = {}
     report: ReportSettings = ReportSettings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overnight.doctor import judges, machine, notifier, programs, state
+from overnight.doctor import forge, judges, machine, notifier, programs, state
 from overnight.doctor.look import Probe
 
 PROBES: tuple[tuple[str, Probe], ...] = (
@@ -14,6 +14,7 @@ PROBES: tuple[tuple[str, Probe], ...] = (
     ("claude", programs.claude),
     ("login", programs.login),
     ("judges", judges.judges),
+    ("forge", forge.forge),
     ("box", programs.box),
     ("seccomp", machine.seccomp),
     ("limits", machine.limits),

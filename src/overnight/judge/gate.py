@@ -124,8 +124,9 @@ def _other(commit: OutgoingCommit, address: str) -> str:
 
 
 def _where(commit: str, path: str, line: int = 0) -> str:
-    place = f"{path}:{line}" if line else path
-    return f"{place or 'the message'} of {commit[:12]}"
+    if not path:
+        return f"the message of {commit[:12]}"
+    return f"{path}:{line} of {commit[:12]}" if line else f"{path} of {commit[:12]}"
 
 
 def _told(all_of_them: Iterable[str], then: str = "") -> tuple[str, ...]:

@@ -76,7 +76,9 @@ class GitHubForge:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._token, self._clock = settings, token, clock
-        self._without, self._secrets, self._observer = without, tuple(secrets), observer
+        self._without, self._observer = without, observer
+        #: Shorter ones are words.
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= 8)
         self._places, self._state = Places(state), state
         self.api = Api(settings, token, clock)
         self._behind: dict[tuple[str, str], int] = {}

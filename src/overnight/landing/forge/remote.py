@@ -77,13 +77,11 @@ class Remote:
             done = await self._call(
                 git, "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed",
                 "--recurse-submodules=no", f"--force-with-lease={ref}:{expected}", "--", self.url, f"{commit}:{ref}",
-                ok=(0, 1),
+                no="rejected]",
             )  # fmt: skip
-        return (
-            None
-            if done.code == 0
-            else _refusal(branch, done.out.decode(errors="replace") + done.err.decode(errors="replace"))
-        )
+        if done.code == 0:
+            return None
+        return _refusal(branch, done.out.decode(errors="replace") + done.err.decode(errors="replace"))
 
     @asynccontextmanager
     async def _git(self, known: Sequence[str] = ()) -> AsyncGenerator[Git]:
@@ -111,10 +109,13 @@ class Remote:
             }  # fmt: skip
             yield Git(git_dir, env=env, config=config, observer=self._repository.git.observer)
 
-    async def _call(self, git: Git, *args: str, ok: tuple[int, ...] = (0,)) -> Done:
-        """Raises Held for what may pass, and GitFailed for what should not be."""
+    async def _call(self, git: Git, *args: str, no: str = "\0") -> Done:
+        """What git said. Raises Held for what may pass, and GitFailed for what should not be.
+
+        no: what its output holds when the other side said no, which is an answer.
+        """
         done = await git.call(*args, ok=range(256))
-        if done.code in ok:
+        if done.code == 0 or no in done.out.decode(errors="replace"):
             return done
         said = done.err.decode(errors="replace").replace(self._token, "***").strip()
         now, status = self._clock(), int(found[1]) if (found := _STATUS.search(said)) else 0
