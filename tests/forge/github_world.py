@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from forge_worlds import ForgeWorld
@@ -66,7 +66,7 @@ class GitHubWorld(ForgeWorld):
         return self.here("rev-parse", "FETCH_HEAD")
 
     def committed(
-        self, parent: str, files: dict[str, str | bytes], message: str, env: dict[str, str] | None = None
+        self, parent: str, files: Mapping[str, str | bytes], message: str, env: dict[str, str] | None = None
     ) -> str:
         """A commit in the clone, on no branch."""
         index = {"GIT_INDEX_FILE": str(self.root / "index"), **(env or {})}
