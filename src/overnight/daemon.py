@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.guard.redact import Redactor, known_secrets
 from overnight.missions.hold import HoldReason
+from overnight.people.channels.buttons import PhoneButtons
+from overnight.people.channels.listen import Listeners
 from overnight.people.notify import Notifier
 from overnight.people.verbs import verbs
 from overnight.ports import House
@@ -185,6 +187,18 @@ def _say(text: str) -> None:
     print(f"overnight: {text}", file=sys.stderr)
 
 
+def _watched(work: Coroutine[Any, Any, None], meaning: str) -> asyncio.Task[None]:
+    """A chore that nobody waits for: one that breaks must not do so in silence. meaning: of its end, for a person."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _say(f"{meaning} until the daemon is started again: {type(error).__name__}: {error}")
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(ended)
+    return task
+
+
 class Life:
     """Engine, socket and housekeeping over one open journal."""
 
@@ -207,7 +221,8 @@ class Life:
         self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
         self._daily = settings.report.daily
         self._alerts = Alerts(journal, settings.report.unusual, without, _say)
-        self._notifier = Notifier(journal, settings.notify)
+        self._notifier = Notifier(journal, settings.notify, buttons=PhoneButtons(journal, settings.people))
+        self._listeners = Listeners(journal, settings.notify, settings.people, self.engine.poke, _say)
         self._intake = intake_for(house, settings, journal, self._desk)
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
@@ -220,7 +235,8 @@ class Life:
             asyncio.create_task(self._audit.daily()),
             asyncio.create_task(self._watch_pauses()),
             asyncio.create_task(self._prove_ahead()),
-            asyncio.create_task(self._notifier.run()),
+            _watched(self._notifier.run(), "nobody is told anything"),
+            _watched(self._listeners.run(), "no phone is heard"),
         ]
         if self._intake is not None:
             chores.append(asyncio.create_task(self._take_up_issues(self._intake)))

@@ -102,6 +102,11 @@ def notice_of(seen: Happening) -> Notice | None:
                 key=f"dead {seen.target}", priority=Priority.HIGH, but=seen.target, quote=quoted(seen.why),
                 title=f"Nothing reaches you by way of {seen.target!r}", do=f"`overnight notify test {seen.target}`",
             )  # fmt: skip
+        case "notify.deaf":
+            return Notice(
+                key=f"deaf {seen.target}", priority=Priority.HIGH, quote=quoted(seen.why),
+                title=f"Your presses and replies on {seen.target!r} don't reach Overnight", do="`overnight doctor`",
+            )  # fmt: skip
         case _:
             return None
 
@@ -121,12 +126,11 @@ def _held(seen: Happening, hold: Hold) -> Notice | None:
             key=f"held {hold.reason} {hold.about}".rstrip(), priority=priority, title=_shared(hold),
             quote=quoted(hold.why), do=_do(hold), held=hold.reason, about=hold.about,
         )  # fmt: skip
-    ask = hold.ask
-    which = ask.id if ask is not None else f"{seen.life} {digest(hold.why)}"
+    which = f"{seen.ask or seen.life} {digest(hold.why)}"
     return Notice(
         key=f"held {seen.task} {hold.reason} {which}", priority=priority, task=seen.task, repo=seen.repo,
         title=f"{_name(seen)} {_WORDS.get(hold.reason, f'is held: {hold.reason}')}", quote=quoted(hold.why),
-        do=_do(hold), held=hold.reason, ask=ask.id if ask is not None else "",
+        do=_do(hold), held=hold.reason, ask=seen.ask,
     )  # fmt: skip
 
 

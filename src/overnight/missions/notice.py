@@ -43,6 +43,8 @@ class Happening(Struct, frozen=True, kw_only=True):
     life: int = 0
     #: The hold that the task waits with now, if it does.
     hold: Hold | None = None
+    #: Id of what a person is asked by it, if one is.
+    ask: str = ""
     #: Of an end: how it ended.
     phase: str = ""
     #: Of a threshold: the percent that were passed. Of a channel that failed: its name.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from overnight.missions.codec import decode, encode
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.notice import RANKS, Happening, Line, Notice, Priority
 from overnight.people.settings import NotifySettings, Target
+from overnight.people.waits import asked
 
 #: The record of the last event that was looked at.
 CURSOR = ("notify", "cursor")
@@ -203,12 +204,14 @@ class Outbox:
         """Whether what it says is still so: nobody wants to be woken for what is over."""
         if notice.held is None:
             return True
+        if notice.ask:
+            ask = asked(self._db, notice.task)
+            return ask is not None and ask.id == notice.ask
         sql = (
-            "SELECT hold FROM task WHERE state != 'done' AND json_extract(hold, '$.reason') = ? "
+            "SELECT 1 FROM task WHERE state != 'done' AND json_extract(hold, '$.reason') = ? "
             "AND (? = '' OR id = ?) AND json_extract(hold, '$.about') = ?"
         )
-        rows = self._db.execute(sql, (notice.held, notice.task, notice.task, notice.about)).fetchall()
-        return any(not notice.ask or _ask_id(row["hold"]) == notice.ask for row in rows)
+        return self._db.execute(sql, (notice.held, notice.task, notice.task, notice.about)).fetchone() is not None
 
     def _opens(self, name: str, now: float) -> float | None:
         """When the target may get another message; None: now."""
@@ -266,18 +269,15 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
     hold = decode(row["hold"], Hold) if row is not None and row["hold"] else None
     if hold is not None and event.what == "task.held" and not event.why.startswith(f"{hold.reason}: "):
         hold = None  # it was released since, and waits for something else now
+    ask = asked(db, event.task) if event.task is not None and hold is not None else None
     return Happening(
+        ask=ask.id if ask is not None else "",
         what=event.what, why=event.why, actor=event.actor, task=event.task or "", hold=hold,
         repo=row["lane"] if row is not None else "", life=row["life"] if row is not None else 0,
         title=(row["title"] or "") if row is not None else "", phase=str(data.get("phase", "")),
         percent=int(data.get("percent", 0)), target=str(data.get("target", "")),
         night=str(data.get("night", "")) if data.get("latest") else "",
     )  # fmt: skip
-
-
-def _ask_id(hold: str) -> str:
-    found: Mapping[str, str] | None = json.loads(hold).get("ask")
-    return found["id"] if found else ""
 
 
 def _line(row: sqlite3.Row) -> Line:

@@ -28,7 +28,7 @@ PRIORITIES = {Priority.URGENT: 5, Priority.HIGH: 4, Priority.NORMAL: 3, Priority
 MOST_BUTTONS, MOST_TEXT = 3, 4096
 
 
-class _Said(Struct):
+class _Said(Struct, frozen=True):
     id: str = ""
     error: str = ""
 

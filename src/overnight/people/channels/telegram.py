@@ -33,18 +33,18 @@ class Refused(Exception):
         super().__init__(f"{status} {why}")
 
 
-class _Parameters(Struct):
+class _Parameters(Struct, frozen=True):
     retry_after: int | None = None
 
 
-class _Envelope(Struct):
+class _Envelope(Struct, frozen=True):
     ok: bool
     result: msgspec.Raw = msgspec.Raw(b"null")
     description: str = ""
     parameters: _Parameters = _Parameters()
 
 
-class _Sent(Struct):
+class _Sent(Struct, frozen=True):
     message_id: int
 
 
