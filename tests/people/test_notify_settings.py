@@ -22,6 +22,7 @@ from overnight.people.secret import filled
 from overnight.people.settings import Target
 
 PAGE = Path(__file__).parents[2] / "docs" / "people.md"
+ANN = '[people.ann]\nmay = ["approve"]\n'
 TARGET = "[notify.targets.phone]\n"
 
 
@@ -41,6 +42,12 @@ TARGET = "[notify.targets.phone]\n"
         (TARGET + 'kind = "ntfy"\nurl = "https://u:p@h/t"', "without a login"),
         (TARGET + 'kind = "ntfy"\nurl = "https://h/t"\ntoken = "tk_secret"', "the secret itself stays out"),
         (TARGET + 'kind = "ntfy"\nurl = "https://h/t"\nperson = "ann"', "needs `replies`"),
+        (TARGET + 'kind = "ntfy"\nurl = "https://h/t"\nperson = "ann"\nreplies = "r"', "nobody is called"),
+        (
+            ANN + TARGET + 'kind = "ntfy"\nurl = "https://h/t"\nperson = "ann"\nreplies = "r"',
+            "among its `senders.ntfy`",
+        ),
+        (ANN + TARGET + 'kind = "telegram"\ntoken = "${T}"\nchat = "1"\nperson = "ann"', "the number of the user"),
         (TARGET + 'kind = "telegram"\nchat = "1"', "needs `token`"),
         (TARGET + 'kind = "telegram"\ntoken = "${T}"', "needs `chat`"),
         (TARGET + 'kind = "telegram"\ntoken = "${T}"\nchat = "ann"', "a chat's number"),

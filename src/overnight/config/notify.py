@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from overnight.config.shape import Path, Problem, name_of, show
 from overnight.judge.telling import read_span, read_time
+from overnight.people.operators import People
 from overnight.people.secret import only_places, places, problem
 from overnight.people.settings import Kind, NotifySettings, Target, texts
 
@@ -17,8 +18,8 @@ _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CHAT = re.compile(r"-?\d{1,20}")
 
 
-def notify_rules(notify: NotifySettings) -> Iterator[Problem]:
-    """Problems of who is told."""
+def notify_rules(notify: NotifySettings, people: People) -> Iterator[Problem]:
+    """Problems of who is told. people: who may decide."""
     if notify.quiet is not None and read_span(notify.quiet) is None:
         yield _bad(("notify", "quiet"), 'a span of the day such as "22:00-07:00"', notify.quiet)
     if read_time(notify.digest) is None:
@@ -31,6 +32,7 @@ def notify_rules(notify: NotifySettings) -> Iterator[Problem]:
             text = f"{show(name)} is no name of a target: up to 40 lower-case letters, digits and dashes"
             yield Problem(path, text, value=False)
         yield from _secrets(target, path)
+        yield from _person(target, people, path)
         yield from {Kind.APPRISE: _apprise, Kind.NTFY: _ntfy, Kind.TELEGRAM: _telegram}[target.kind](target, path)
 
 
@@ -56,6 +58,23 @@ def _secrets(target: Target, path: Path) -> Iterator[Problem]:
     for text in texts(target):
         if why := problem(text):
             yield Problem(path, f"`{name_of(path)}` {why}", value=False)
+
+
+def _person(target: Target, people: People, path: Path) -> Iterator[Problem]:
+    """Whoever presses its buttons must be known by what the channel knows of senders."""
+    if target.person is None or target.kind is Kind.APPRISE:
+        return
+    where = name_of((*path, "person"))
+    if target.person not in people:
+        yield Problem((*path, "person"), f"`{where}`: nobody is called {show(target.person)} in [people]")
+        return
+    senders = people[target.person].senders.get(target.kind, ())
+    if target.kind is Kind.TELEGRAM and not senders:
+        text = f'`{where}`: [people.{target.person}] needs `senders = {{ telegram = ["..."] }}`, the number of the user'
+        yield Problem((*path, "person"), text, about=("people", target.person))
+    if target.kind is Kind.NTFY and target.replies and not places(target.replies) and target.replies not in senders:
+        text = f"`{where}`: [people.{target.person}] needs {show(target.replies)} among its `senders.ntfy`"
+        yield Problem((*path, "person"), text, about=("people", target.person))
 
 
 def _apprise(target: Target, path: Path) -> Iterator[Problem]:

@@ -243,5 +243,5 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from judge_rules(settings.judges)
     yield from watchdog_rules(settings.watchdog)
     yield from people_rules(settings.people)
-    yield from notify_rules(settings.notify)
+    yield from notify_rules(settings.notify, settings.people)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

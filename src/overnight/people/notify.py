@@ -61,7 +61,8 @@ class Notifier:
     async def run(self) -> None:
         """Until cancelled. What is being sent then goes on in its own process, and the next notifier hears of it."""
         if not self._settings.targets:
-            self._journal.drop(*CURSOR)  # whoever is named later is not told of all that was before
+            if self._journal.get(*CURSOR) is not None:
+                self._journal.drop(*CURSOR)  # whoever is named later is not told of all that was before
             return
         try:
             for batch, target in self.outbox.unfinished():
