@@ -111,9 +111,11 @@ def main(tasks: int = 10_000, events: int = 1_000_000, viewers: int = 50) -> Non
         sys.stdout.write(f"{tasks} tasks, {events} events, {viewers} viewers\n")
         env = {"PATH": "/usr/bin:/bin", "HOME": name, "OVERNIGHT_HOME": str(home), "LANG": "C.UTF-8"}
         command = [sys.executable, "-P", "-m", "overnight", "web", "--port", "0"]
-        server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
         try:
             while (at := served(home)) is None:
+                if server.poll() is not None:
+                    raise RuntimeError("the server ended")
                 time.sleep(0.05)
             measure(home, int(at.url.rpartition(":")[2]), at.who.pid, viewers)
         finally:
