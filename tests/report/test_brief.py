@@ -169,3 +169,18 @@ def test_a_night_without_records_is_empty(night: Night) -> None:
     old = json.loads(night.ok("report", "--json", "--night", "2020-01-01"))
     assert (old["night"], old["landed"], old["cost"]["usd"]) == ("2020-01-01", [], "0")
     assert "No night's brief is kept yet" in night.ok("report", "--nights")
+
+
+def test_the_status_can_be_kept_in_a_file(night: Night, tmp_path: Path) -> None:
+    """All of it between fences that nothing in it can close; a place that can't be written is told."""
+    file = tmp_path / "status.md"
+    assert night.ok("status", "--markdown", str(file)) == ""
+    lines = file.read_text().splitlines()
+    assert lines[0].startswith("# Overnight, 20")
+    fence = lines[2].removesuffix("text")
+    assert lines[-1] == fence
+    inside = "\n".join(lines[3:-1])
+    assert "needs you" in inside
+    assert fence not in inside
+    assert [path.name for path in tmp_path.iterdir()] == ["status.md"]
+    assert "can't be written" in night.refused("status", "--markdown", str(tmp_path / "missing" / "status.md"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -46,5 +48,25 @@ def test_the_demo_ends_as_it_says(tmp_path: Path) -> None:
     assert all("by cli:" in line for line in decided)
     assert any("blocked: test-skipped in test_shop.py" in line for line in waits)
     assert any("migrations: db/migrations/0001_orders.sql" in line for line in waits)
+    _reconciled(demo, log)
     assert not list((demo / "state" / "worktrees").glob("*"))
     assert not list(Path("/etc").glob("overnight-demo*"))
+
+
+def _reconciled(demo: Path, landed: list[str]) -> None:
+    """The brief of that night says what git and the runs' own bills and outcomes say."""
+    said = subprocess.run(
+        [sys.executable, "-m", "overnight", "report", "--json"],
+        env={"PATH": os.environ["PATH"], "HOME": str(demo), "OVERNIGHT_HOME": str(demo / "state"), "OVERNIGHT_CONFIG": str(demo / "config.toml")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    brief = json.loads(said.stdout)
+    assert sorted(each["task"] for each in brief["landed"]) == sorted(landed)
+    outcomes = [json.loads(path.read_bytes()) for path in (demo / "state" / "runs").glob("*/*/*/outcome.json")]
+    bills = sum(Decimal(each["bill"]["cost"]) for each in outcomes)
+    assert Decimal(brief["cost"]["usd"]) == bills > 0
+    assert sum(Decimal(each["usd"]) for each in brief["cost"]["models"]) == bills
+    assert (brief["cost"]["runs"], brief["cost"]["unattributed"]) == (len(outcomes), "0")
+    assert brief["denied"] == sum(len(each["denied"]) for each in outcomes) == 2
+    assert brief["verdict"]["word"] == "done"
+    assert brief["verdict"]["tally"]["needs_you"] == 0

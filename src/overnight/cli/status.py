@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import time
+from pathlib import Path
 
 import click
 from msgspec import Struct
@@ -43,18 +47,38 @@ class Seen(Struct, frozen=True, kw_only=True):
 @click.option("--repo", metavar="NAME", help="Only this repo.")
 @click.option("--since", "span", default="1d", metavar="SPAN", help="How far back ended tasks go. Default: 1d.")
 @click.option("--plain", is_flag=True, help="Short: one line per task.")
+@click.option("--markdown", "file", metavar="FILE", help="Write it to this file instead, as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(repo: str | None, span: str, plain: bool, as_json: bool) -> None:
+def status(repo: str | None, span: str, plain: bool, file: str | None, as_json: bool) -> None:
     """What needs you, what goes on, what ended."""
     state, now = home.state_folder(), time.time()
     name = repo_named(state, repo).name if repo is not None else None
     seen = Seen(daemon=home.daemon(), status=look(state, now, now - _span(span), name))
-    if as_json:
+    if file is not None:
+        _write(Path(file), seen)
+    elif as_json:
         say_json(seen)
     elif plain:
         short(seen).print()
     else:
         draw(seen).print()
+
+
+def _write(path: Path, seen: Seen) -> None:
+    """All or nothing, for whoever shows the file meanwhile. What tasks and agents say stays between the fences."""
+    text = draw(seen).text()
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    when = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(seen.status.at))
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(f"# Overnight, {when}\n\n{fence}text\n{text}{fence}\n", errors="replace")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise BadInput(
+            problem=f"`--markdown`: {path} can't be written: {error.strerror}. Name another file."
+        ) from error
 
 
 def _span(text: str) -> float:
