@@ -42,14 +42,18 @@ def bill(*uses: ModelUse, paid: bool = True) -> Bill:
     return Bill(route="gateway" if paid else "direct", source="wire", paid=paid, models=uses, cost=cost)
 
 
+def bill_of(_run: str, outcome: RunOutcome | None) -> Bill | None:
+    """As the outcome has it."""
+    return outcome.bill if outcome is not None else None
+
+
 class Books:
     """A journal with a real purse, and tasks whose runs spend."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.clock = home, ManualClock(NOW)
         self.journal = Journal(home, clock=self.clock)
-        bills = lambda _run, outcome: outcome.bill if outcome is not None else None  # noqa: E731 (a port in one line)
-        self.purse = LedgerPurse(self.journal, BudgetSettings(), lambda _agent: True, bills)
+        self.purse = LedgerPurse(self.journal, BudgetSettings(), lambda _agent: True, bill_of)
 
     def task(self, ident: str, repo: str = "r") -> Task:
         task = Task(id=ident, repo=Repo(name=repo, path=f"/{repo}", target="main"), title=ident, text=ident)

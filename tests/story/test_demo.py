@@ -66,7 +66,7 @@ def _reconciled(demo: Path, landed: list[str]) -> None:
     bills = sum(Decimal(each["bill"]["cost"]) for each in outcomes)
     assert Decimal(brief["cost"]["usd"]) == bills > 0
     assert sum(Decimal(each["usd"]) for each in brief["cost"]["models"]) == bills
-    assert (brief["cost"]["runs"], brief["cost"]["unattributed"]) == (len(outcomes), "0")
+    assert (brief["cost"]["runs"], Decimal(brief["cost"]["unattributed"])) == (len(outcomes), 0)
     assert brief["denied"] == sum(len(each["denied"]) for each in outcomes) == 2
     assert brief["verdict"]["word"] == "done"
     assert brief["verdict"]["tally"]["needs_you"] == 0
