@@ -22,7 +22,7 @@ from overnight.api.site import Site
 from overnight.dashboard import system, usage
 from overnight.dashboard.calls import calls_of
 from overnight.dashboard.draw import ASSETS, Drawer, folder
-from overnight.dashboard.glance import Glances
+from overnight.dashboard.glance import Glance, Glances
 from overnight.dashboard.timeline import timeline
 from overnight.dashboard.words import LANGUAGES, choose, speaker
 from overnight.errors import BadInput, DaemonUnreachable, OvernightError
@@ -49,6 +49,7 @@ class Pages:
     def __init__(self, site: Site, busy: Busy) -> None:
         self.site, self.busy = site, busy
         self.drawer, self.glances = Drawer(site.machine.redact), Glances(site)
+        self._drawn: dict[str, tuple[Glance, str]] = {}
 
     def language(self, request: Request) -> str:
         return choose(request.cookies.get("lang", ""), request.headers.get("accept-language", ""))
@@ -70,6 +71,14 @@ class Pages:
 
     def now(self) -> dict[str, Any]:
         return {"glance": self.glances.look()}
+
+    def now_drawn(self, language: str) -> str:
+        """The live part of Now: drawn once for all who watch in a language."""
+        glance = self.glances.look()
+        known = self._drawn.get(language)
+        if known is None or known[0] is not glance:
+            known = self._drawn[language] = glance, self.drawer.draw("_now.html", language, glance=glance)
+        return known[1]
 
     def task(self, name: str, language: str) -> dict[str, Any]:
         told = story(self.site.home, name)
@@ -199,7 +208,7 @@ async def _now(pages: Pages, request: Request) -> Response:
 
 async def _live_now(pages: Pages, request: Request) -> Response:
     language = pages.language(request)
-    return stream(pages.busy, pages.live(lambda: pages.drawer.draw("_now.html", language, **pages.now())))
+    return stream(pages.busy, pages.live(lambda: pages.now_drawn(language)))
 
 
 async def _tasks(pages: Pages, request: Request) -> Response:
