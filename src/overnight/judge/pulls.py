@@ -338,9 +338,9 @@ def aftermath(before: Ci, after: Ci, merged: str, since: float, at: float, polic
     whole = {name for name, state in was.items() if state is CiState.GREEN} <= named
     ended = mine.state in (CiState.GREEN, CiState.RED) and not any(c.state is CiState.PENDING for c in mine.checks)
     if ended and whole and at >= since + min(policy.settle, policy.watch):
-        return Fine(
-            why="the target's checks are green on the merge" if not red else f"red: {', '.join(red)}, as before"
-        )
+        if mine.state is CiState.GREEN and not red:
+            return Fine(why="the target's checks are green on the merge")
+        return Fine(why=f"red, and not by this: {', '.join(red) or 'its checks'}")
     if over:
         so_far = "the target's checks did not come to an end" if mine.checks else "no check of the target has reported"
         return Fine(why=f"{so_far} within {show_duration(policy.watch)}")
