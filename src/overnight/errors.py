@@ -26,6 +26,7 @@ OvernightError
 │   ├── AuditKeyUnusable
 │   ├── PeopleKeyUnusable
 │   ├── CassetteBroken          exit code 5
+│   ├── BackupBroken            exit code 5
 │   ├── AlreadyServed
 │   └── AlreadyRunning
 ├── Unavailable                 the outside is not there; the task holds, no attempt is spent
@@ -162,6 +163,13 @@ class PeopleKeyUnusable(Refused):
 
 class CassetteBroken(Refused):
     """{path} is not as it was written: {problem}. It is not replayed. If nobody touched it, look at the disk."""
+
+    exit_code = 5
+
+
+class BackupBroken(Refused):
+    """{path} can't be restored: {problem}. Nothing was put in place. If nobody touched it, look at the disk, and take
+    another backup."""
 
     exit_code = 5
 

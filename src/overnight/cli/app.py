@@ -25,7 +25,7 @@ EXIT_CODES = {
     2: "Bad input: the message says what to mend.",
     3: "Refused: a bound would be broken.",
     4: "Something outside is not there: a daemon, a box, an agent, a repository.",
-    5: "A record is broken: something in the audit or in a recording is not as it was written.",
+    5: "A record is broken: something in the audit, a recording or a backup is not as it was written.",
     6: "A replay is not as it was recorded.",
     130: "Interrupted (Ctrl-C).",
     141: "Whoever read the output went away.",
@@ -90,6 +90,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "notify": Entry("overnight.cli.notify:notify", "Who is told, what waits to be told; sends a test."),
         "audit": Entry("overnight.cli.audit:audit", "The tamper-evident record of every tool call."),
         "journal": Entry("overnight.cli.journal:journal", "The record of everything that happened."),
+        "backup": Entry("overnight.cli.backup:backup", "Write all that matters into one file, while everything runs."),
+        "restore": Entry("overnight.cli.backup:restore", "Put a backup back, after it is proved."),
         "version": Entry("overnight.cli.version:version", "Versions of Overnight and of what it uses."),
     },
 }
