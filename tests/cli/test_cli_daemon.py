@@ -228,7 +228,7 @@ def test_init_goes_on_when_checks_can_not_be_tried(desktop: Desktop) -> None:
     bwrap = desktop.folder / "bin" / "bwrap"
     bwrap.write_text("#!/bin/sh\nexit 1\n")
     bwrap.chmod(0o755)
-    (desktop.folder / "config.toml").write_text("[box]\ntools = ['/nonexistent']\n")
+    (desktop.folder / "config.toml").write_text(f"[box]\ntools = ['{desktop.folder}/missing']\n")
     desktop.env["PATH"] = str(desktop.folder / "bin")
     said = desktop.ok("init", at=path)
     assert "They could not be run" in said

@@ -134,8 +134,25 @@ def test_a_named_reviewer_is_heard_and_others_are_not() -> None:
 
 
 CHECKS = st.lists(st.builds(CiCheck, name=st.sampled_from(["ci", "build", "lint"]), state=st.sampled_from(CiState)), max_size=3)  # fmt: skip
+
+
+def ci_of(checks: list[CiCheck], state: CiState, commit: str) -> Ci:
+    """What ran, as a forge lists it."""
+    return Ci(commit=commit, state=state, checks=tuple(checks))
+
+
+def settled(names: set[str], age: float) -> Settled:
+    """Green for so many seconds."""
+    return Settled(checks=tuple(sorted(names)), since=NOW - age)
+
+
+def view_of(pull: PullRequest | None, on: Ci, comments: list[Comment], target: Ci | None) -> View:
+    """What a look sees."""
+    return View(at=NOW, pull=pull, ci=on, comments=tuple(comments), target=target)
+
+
 CIS = st.builds(
-    lambda checks, state, commit: Ci(commit=commit, state=state, checks=tuple(checks)),
+    ci_of,
     CHECKS, st.sampled_from(CiState), st.sampled_from(["h", "old", "b"]),
 )  # fmt: skip
 PULLS = st.none() | st.builds(
@@ -157,12 +174,12 @@ KNOWNS = st.builds(
     since=st.floats(NOW - 10_000, NOW), heard=st.sampled_from([(), ("review:1",)]), repairs=st.integers(0, 4),
     asks=st.sampled_from(["", "risk 40"]), approved=st.booleans(), readied=st.booleans(),
     green=st.none() | st.builds(
-        lambda names, age: Settled(checks=tuple(sorted(names)), since=NOW - age),
+        settled,
         st.sets(st.sampled_from(["ci", "build", "lint"])), st.floats(0, 500),
     ),
 )  # fmt: skip
 VIEWS = st.builds(
-    lambda pull, on, comments, target: View(at=NOW, pull=pull, ci=on, comments=tuple(comments), target=target),
+    view_of,
     PULLS, CIS, COMMENTS, st.none() | CIS,
 )  # fmt: skip
 POLICIES = st.builds(
