@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from web_lab import Http, Lab, held, wait
+from web_lab import Http, Lab, held, wait, waits_for
 from web_served import Pages
 
 from overnight.api.endpoints import OPERATIONS
@@ -169,6 +170,24 @@ def test_a_program_puts_a_task_on_the_queue_and_approves_it(night: Lab) -> None:
     happened = [each["what"] for each in http.json("GET", f"{task}/events?limit=500")["events"]]
     assert happened[0] == "task.submitted"
     assert any(each.startswith("approval.") for each in happened)
+
+
+@pytest.mark.slow
+def test_a_question_is_answered_and_on_record(tmp_path: Path) -> None:
+    """Words that answer nothing are refused with what to say; an answer goes the way of all answers, and the task on."""
+    lab = Lab(tmp_path / "night", agent="true", unclear=1)
+    try:
+        http = Http(lab.up().url, lab.token())
+        task = f"/api/tasks/{http.json('POST', '/api/tasks', {'text': 'Make it better.'})['id']}"
+        wait(lambda: waits_for(http, task, "needs-answer"), lambda: http.json("GET", task))
+        assert http.ask("POST", f"{task}/answer", {"text": "1=z"})[0] == 400
+        http.json("POST", f"{task}/answer", {"text": "defaults"})
+        wait(lambda: http.json("GET", task)["row"]["phase"] not in ("queued", "preparing"))
+        happened = [each["what"] for each in http.json("GET", task)["moments"]]
+        assert "answer.taken" in happened
+        assert http.ask("POST", f"{task}/answer", {"text": "defaults"})[0] == 409
+    finally:
+        lab.end()
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ minimum = "none"
 [judges]
 families = 0
 [clarify]
-threshold = 101
+threshold = {unclear}
 [risk]
 asks_from = {asks}
 """
@@ -52,7 +52,7 @@ asks_from = {asks}
 class Lab:
     """One machine with its state folder."""
 
-    def __init__(self, folder: Path, *, agent: str, asks: int = 100) -> None:
+    def __init__(self, folder: Path, *, agent: str, asks: int = 100, unclear: int = 101) -> None:
         self.folder, self.home, self.repo = folder, folder / "state", folder / "shop"
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(folder), "OVERNIGHT_HOME": str(self.home), "LANG": "C.UTF-8",
@@ -62,7 +62,7 @@ class Lab:
         (folder / "config.toml").write_text(CONFIG.format(agent=json.dumps(agent)))
         self.repo.mkdir()
         (self.repo / "seed.txt").write_text("seed\n")
-        (self.repo / "overnight.toml").write_text(POLICY.format(asks=asks))
+        (self.repo / "overnight.toml").write_text(POLICY.format(asks=asks, unclear=unclear))
         git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
         for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
             subprocess.run([*git, *words], cwd=self.repo, check=True)
@@ -171,5 +171,10 @@ class Http:
 
 def held(http: Http, task: str) -> bool:
     """Whether a task waits for a decision. task: its address."""
+    return waits_for(http, task, "needs-approval")
+
+
+def waits_for(http: Http, task: str, reason: str) -> bool:
+    """Whether a task is held for this reason."""
     hold: Any = http.json("GET", task)["row"]["hold"]
-    return hold is not None and hold["reason"] == "needs-approval"
+    return hold is not None and hold["reason"] == reason

@@ -20,7 +20,6 @@ from overnight.errors import BadInput, BadState, DaemonUnreachable, NotDecided, 
 from overnight.flows.task import WORK
 from overnight.landing.text import one_line
 from overnight.missions.approval import Action, Redeemed, Refusal
-from overnight.missions.clarify import understand
 from overnight.missions.codec import builtins
 from overnight.missions.hold import HoldReason
 from overnight.missions.judging import BLOCKED
@@ -258,9 +257,9 @@ def answer(site: Site, task: str, words: str, actor: str) -> Done:
         raise BadInput(problem="The answer is empty. Say what the task needs to know.")
     if row.hold is None or row.hold.reason != HoldReason.NEEDS_ANSWER:
         raise BadState(task=row.id, state=_doing(row), verb="answer", next="It asks nothing now.")
-    if told.clarity is not None and told.clarity.questions and not told.runs:
-        understand(told.clarity.questions, words)
-    site.ask("signal", actor, task=row.id, name="answer", payload=words)
+    given = read_redeemed(site.ask("answer", actor, ask=row.id, words=words, sender=_user(), channel=CLI))
+    if isinstance(given, Refusal):
+        raise NotDecided(words=given.words, next="Look at it again.")
     return Done(task=row.id, message=f"{row.id} has its answer and goes on.")
 
 
