@@ -7,7 +7,7 @@ then looks before it acts. Each may raise `missions.hold.Held` when it can't be 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, Protocol
@@ -27,10 +27,10 @@ from overnight.missions.forge import Comment as Comment
 from overnight.missions.forge import Issue as Issue
 from overnight.missions.forge import PullRequest as PullRequest
 from overnight.missions.hold import Held, Hold, HoldReason
-from overnight.missions.limits import Window
+from overnight.missions.limits import Trouble, Window
 from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.policy import BoxLevel, Check, Policy
-from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec, TakenBack
+from overnight.missions.run import Attempt, CheckResult, Result, RunOutcome, RunSpec, TakenBack, Usage
 from overnight.missions.task import Repo, Task
 
 # -- runs ---------------------------------------------------------------------------------------------------
@@ -296,10 +296,15 @@ class Opened(Struct, frozen=True, kw_only=True):
     bill: Callable[[], Bill]
     #: Why the allowance pays for no more; empty while it does.
     spent: Callable[[], str]
+    #: Serves one more socket that listens, such as one in a box; returns what closes it again.
+    serve: Callable[[socket.socket], Awaitable[Callable[[], Awaitable[None]]]]
+    #: Takes what a program says that it used, once for each socket served. It counts where nothing is counted here.
+    claimed: Callable[[Usage], None]
 
 
 class Way(Protocol):
-    """A way to one model, over a gateway that holds the key, counts, and lets nothing pass that is not paid for."""
+    """A way to one model: a gateway that holds the key, counts, and lets nothing pass that is not paid for; or, for a
+    CLI's own login, a proxy to the vendor's hosts."""
 
     @property
     def paid(self) -> bool:
@@ -612,6 +617,36 @@ class Launch(Struct, frozen=True, kw_only=True):
     hooked: bool = True
     #: The header, in lower case, that marks requests which are not the main session's: those of its helpers.
     aside: str = ""
+
+
+class Spoken(Struct, frozen=True, kw_only=True):
+    """What an agent's CLI answered to one question."""
+
+    #: The whole answer; empty when there is none that came to its end.
+    text: str = ""
+    #: Why there is none.
+    why: str = ""
+    #: Another try may do better.
+    again: bool = False
+    #: What outside was in the way, and until when (epoch seconds), where that is known.
+    trouble: Trouble | None = None
+    until: float | None = None
+    usage: Usage = Usage()
+
+
+class Speaker(Protocol):
+    """An agent's CLI that answers one question with words, and has no tools."""
+
+    def launch(self, rules: str, question: str, output: int, place: Place) -> Launch:
+        """How it is started. rules: its system prompt. output: tokens that an answer may have. `place.worktree` is not used.
+
+        Raises AgentUnavailable when the CLI or its login is missing. May take seconds.
+        """
+        ...
+
+    def heard(self, code: int, stdout: bytes, stderr: bytes) -> Spoken:
+        """What it said, from its exit code and whole output."""
+        ...
 
 
 class AgentEvent(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from msgspec.structs import replace
 
 from overnight.agents.choose import choose as choose_agent
 from overnight.agents.choose import family_of
+from overnight.agents.claude import planned
+from overnight.agents.claude_speaker import ClaudeSpeaker
 from overnight.agents.outputs import tool_outputs
 from overnight.audit.record import RunAudit
 from overnight.boxes.choose import choose as choose_box
@@ -50,9 +52,11 @@ from overnight.guard.scrub import scrubbed
 from overnight.guard.verdict import Call, Decision, Verdict, Weighed
 from overnight.guard.world import Bounds
 from overnight.judge.routing import Kind
+from overnight.judges.boxed import BoxedJudge
 from overnight.judges.model import ModelJudge
 from overnight.judges.panel import Panel
-from overnight.judges.settings import VENDORS, key_variable_of, route_of
+from overnight.judges.settings import VENDORS, JudgeSettings, key_variable_of, route_of
+from overnight.judges.settings import Kind as JudgeKind
 from overnight.landing.checkpoint import Checkpoints
 from overnight.landing.checks import BoxedChecks, CheckSettings
 from overnight.landing.examine import LocalExaminer, Past
@@ -79,7 +83,7 @@ from overnight.warden.events import Reached, read_events
 from overnight.warden.hooks import gist
 from overnight.warden.http import serve
 from overnight.warden.keeper import Keeper
-from overnight.warden.way import GatewayWay
+from overnight.warden.way import DirectWay, GatewayWay
 from overnight.warden.world import RunDisk
 
 #: What starts a warden, when the run's directory is appended. -P: nothing is imported from the folder that it is
@@ -121,7 +125,7 @@ def house_for(
         checks=BoxedChecks(home, box, checks, watch, door),
         lander=LocalLander(home, watch),
         examiner=examiner_for(settings, home, without, watch),
-        judges=Panel(home, judges_for(settings, environ)),
+        judges=Panel(home, judges_for(settings, environ, box)),
         routing=settings.routing,
         open_results=settings.work.open_results,
         forge=forge_for(settings, home, token, without, secrets, watch),
@@ -164,14 +168,21 @@ def forge_for(
     return GitHubForge(home, settings.forge, token, without=without, secrets=secrets, observer=observer)
 
 
-def judges_for(settings: Settings, environ: Mapping[str, str]) -> tuple[ModelJudge, ...]:
-    """The judges of this machine. environ: where their keys are."""
-    return tuple(
-        ModelJudge(
-            name, each, GatewayWay(route_of(each), each.model, VENDORS[each.kind].bills, settings.prices, environ)
-        )
-        for name, each in settings.judges.items()
-    )
+def judges_for(settings: Settings, environ: Mapping[str, str], box: Box | None = None) -> tuple[ModelJudge, ...]:
+    """The judges of this machine. environ: where their keys are. box: for those that are CLIs; the machine's by default."""
+
+    def judge(name: str, each: JudgeSettings) -> ModelJudge:
+        route = route_of(each)
+        if each.kind is JudgeKind.CLAUDE:
+            route = replace(planned(settings.agents.claude, environ), allowed=route.allowed)
+        gateway = GatewayWay(route, each.model, VENDORS[each.kind].bills, settings.prices, environ)
+        way = gateway if route.proxied else DirectWay(route)
+        if each.kind is not JudgeKind.CLAUDE:
+            return ModelJudge(name, each, way)
+        speaker = ClaudeSpeaker(settings.agents.claude, each.model, environ)
+        return BoxedJudge(name, each, way, speaker, box or box_for(settings, BoxLevel.NONE), environ)
+
+    return tuple(judge(name, each) for name, each in settings.judges.items())
 
 
 def outputs_of(home: Path, run: str) -> Iterator[str]:

@@ -30,6 +30,8 @@ COMPATIBLE = '[judges.x]\nkind = "compatible"\nmodel = "m"\n'
         ('[judges.gpt]\nkind = "openai"', "`judges.gpt` needs `model`"),
         ('[judges.gpt]\nkind = "oracle"\nmodel = "m"', '`judges.gpt.kind` must be one of "anthropic"'),
         ('[judges."A b"]\nkind = "openai"\nmodel = "gpt-5"', '"A b" is no name of a judge'),
+        ('[judges.c]\nkind = "claude"\naddress = "https://a.example.org"', "`[agents.claude]` says who is asked"),
+        ('[judges.c]\nkind = "claude"\nkey_variable = "MY_KEY"', "`[agents.claude]` says who is asked"),
         (OPENAI + 'family = "google"', '"gpt-5" is of the family "openai", whoever serves it'),
         (OPENAI + 'key_variable = "sk-12 34"', "the key itself stays out of files"),
         (OPENAI + 'address = "http://api.example.org/v1"', "must begin with https://"),
@@ -86,6 +88,17 @@ def test_doctor_names_each_judge_and_what_it_lacks(tmp_path: Path) -> None:
     assert line.seen == (
         "gpt: gpt-5 of openai, ready; son: claude-sonnet-4-5 of anthropic, ANTHROPIC_API_KEY is not set"
     )
+
+
+def test_doctor_names_what_a_cli_lacks(tmp_path: Path) -> None:
+    """A login, the CLI itself, a family; one that has all of them is ready, whatever model it takes."""
+    text = '[judges.cli]\nkind = "claude"\n[agents.claude]\n'
+    assert "ANTHROPIC_API_KEY is not set" in judges(look(tmp_path, text)).seen
+    nowhere = look(tmp_path, f'{text}path = "/nowhere/claude"', ANTHROPIC_API_KEY="k")
+    assert "no absolute path of a program" in judges(nowhere).seen
+    assert "nobody's family" in judges(look(tmp_path, f'{text}route = "local"')).seen
+    ready = judges(look(tmp_path, text, CLAUDE_CODE_OAUTH_TOKEN="the-login-itself"))
+    assert (ready.level, ready.seen) == (Level.OK, "cli: the CLI's own choice of anthropic, ready")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ _ASIDE = "x-claude-code-agent-id"
 #: Hooks whose answer may carry a text for the model.
 _CARRYING = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
 # Each was measured: without them the CLI talks to other hosts, updates itself, outlives its turn, or hangs.
-_SWITCHES = {
+SWITCHES = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
@@ -176,24 +176,11 @@ class ClaudeAgent:
 
     def route(self) -> Route:
         """The route of the settings; `auto` takes a subscription's token when one is set, else the API key."""
-        settings = self._settings
-        kind = settings.route
-        if kind == "auto":
-            kind = "direct" if self._environ.get(LOGIN_VARIABLE) else "gateway"
-        if kind == "local":
-            return Route(kind=kind, upstream=settings.local, allowed=ANTHROPIC.allowed)
-        variable = settings.key_variable if kind == "gateway" else LOGIN_VARIABLE
-        if not self._environ.get(variable):
+        route = planned(self._settings, self._environ)
+        variable = {"gateway": route.key_variable, "direct": LOGIN_VARIABLE}.get(route.kind)
+        if variable is not None and not self._environ.get(variable):
             raise self._no_login(variable)
-        if kind == "direct":
-            return Route(kind="direct", hosts=settings.hosts)
-        return Route(
-            kind="gateway",
-            upstream=settings.upstream,
-            key_header=ANTHROPIC.key_header,
-            key_variable=variable,
-            allowed=ANTHROPIC.allowed,
-        )
+        return route
 
     def _no_login(self, variable: str) -> Exception:
         subscription = f"run `claude setup-token` and set {LOGIN_VARIABLE}"
@@ -216,7 +203,7 @@ class ClaudeAgent:
         settings, window = self._settings, spec.limits.context.window
         own = {
             **surroundings(place),
-            **_SWITCHES,
+            **SWITCHES,
             "CLAUDE_CODE_MAX_RETRIES": str(settings.retries),
             "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(settings.output_limit),
             "API_TIMEOUT_MS": str(round(settings.answer_limit * 1000)),
@@ -227,6 +214,24 @@ class ClaudeAgent:
         if gateway:
             own["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{place.ports.model}"
         return extended(own, settings.env, "agents.claude.env", ("ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_"))
+
+
+def planned(settings: ClaudeSettings, environ: Mapping[str, str]) -> Route:
+    """The route of the settings, whether there is a login for it or not."""
+    kind = settings.route
+    if kind == "auto":
+        kind = "direct" if environ.get(LOGIN_VARIABLE) else "gateway"
+    if kind == "local":
+        return Route(kind=kind, upstream=settings.local, allowed=ANTHROPIC.allowed)
+    if kind == "direct":
+        return Route(kind=kind, hosts=settings.hosts)
+    return Route(
+        kind=kind,
+        upstream=settings.upstream,
+        key_header=ANTHROPIC.key_header,
+        key_variable=settings.key_variable,
+        allowed=ANTHROPIC.allowed,
+    )
 
 
 def session_id(spec: RunSpec) -> str:

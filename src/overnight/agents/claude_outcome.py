@@ -202,7 +202,9 @@ _TABLE = (
 )
 
 
-class _Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True):
+    """How it ended, and why."""
+
     end: End
     failure: FailureClass | None
     why: str
@@ -217,7 +219,7 @@ def classify(spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutco
     result. Tokens count everything the model read, cached or not. Without a result line they are unknown.
     """
     facts = gather(code, stdout, stderr)
-    verdict = _verdict(facts)
+    verdict = verdict_of(facts)
     limited = verdict.failure is FailureClass.LIMIT and bool(facts.window)
     return RunOutcome(
         run=spec.id,
@@ -229,7 +231,7 @@ def classify(spec: RunSpec, code: int, stdout: bytes, stderr: bytes) -> RunOutco
         said=quoted(facts.said),
         session=facts.session,
         turns=len(facts.messages) if facts.began else None,
-        usage=_usage(facts.results, resumed=spec.resume is not None),
+        usage=usage_of(facts.results, resumed=spec.resume is not None),
         until=loose.number(facts.window, "resetsAt") if limited else None,
     )
 
@@ -270,7 +272,8 @@ def _hear(value: dict[str, Any], facts: Facts) -> None:
     facts.said = "\n".join(said) or facts.said
 
 
-def _verdict(facts: Facts) -> _Verdict:
+def verdict_of(facts: Facts) -> Verdict:
+    """The first row of the table that fits."""
     result = facts.result
     ended = signalled(facts.code)
     if ended is not None and result.get("is_error") is not True:
@@ -278,25 +281,25 @@ def _verdict(facts: Facts) -> _Verdict:
     if not facts.began:
         auth = loose.text(result, "startup_failure_reason") in _NO_LOGIN
         failure = FailureClass.AUTH if auth else FailureClass.LAUNCH
-        return _Verdict(End.FAILED, failure, f"Claude Code did not start: {facts.text}")
+        return Verdict(End.FAILED, failure, f"Claude Code did not start: {facts.text}")
     if not result:
         return _failed(FailureClass.AGENT, f"It ended without a result: {facts.text}")
     if loose.text(result, "terminal_reason") in _FULL and facts.messages:
         # A fresh session has room; one that was too long from its start would be so again.
-        return _Verdict(End.HANDED_OVER, None, f"Its context is full: {facts.text}")
+        return Verdict(End.HANDED_OVER, None, f"Its context is full: {facts.text}")
     return _by_table(facts) or _by_status(facts) or _finished(facts)
 
 
-def _failed(failure: FailureClass, why: str) -> _Verdict:
-    return _Verdict(End.FAILED, failure, why)
+def _failed(failure: FailureClass, why: str) -> Verdict:
+    return Verdict(End.FAILED, failure, why)
 
 
-def _by_table(facts: Facts) -> _Verdict | None:
+def _by_table(facts: Facts) -> Verdict | None:
     row = next((row for row in _TABLE if row.fits(facts)), None)
-    return _Verdict(row.end, row.failure, row.why.format(text=facts.text), row.trouble) if row else None
+    return Verdict(row.end, row.failure, row.why.format(text=facts.text), row.trouble) if row else None
 
 
-def _by_status(facts: Facts) -> _Verdict | None:
+def _by_status(facts: Facts) -> Verdict | None:
     """Failed requests that only their circumstances tell apart."""
     result = facts.result
     if result.get("is_error") is not True:
@@ -307,11 +310,11 @@ def _by_status(facts: Facts) -> _Verdict | None:
         return _failed(failure, f"The vendor refused the request: {facts.text}")
     if loose.text(result, "terminal_reason") in ("api_error", "model_error", "completed"):
         why = f"The vendor's answers were broken: {facts.text}"
-        return _Verdict(End.FAILED, FailureClass.VENDOR, why, Trouble.OUTAGE)
+        return Verdict(End.FAILED, FailureClass.VENDOR, why, Trouble.OUTAGE)
     return _failed(FailureClass.AGENT, f"It ended with an error: {facts.text}")
 
 
-def _finished(facts: Facts) -> _Verdict:
+def _finished(facts: Facts) -> Verdict:
     """A result that claims success."""
     result = facts.result
     text = loose.text(result, "result")
@@ -324,11 +327,11 @@ def _finished(facts: Facts) -> _Verdict:
         return _failed(FailureClass.AGENT, f"It stopped before it was finished: {facts.text}")
     reason = blocked(text)
     if reason is not None:
-        return _Verdict(End.BLOCKED, None, reason)
-    return _Verdict(End.COMPLETED, None, "It says that it is finished.")
+        return Verdict(End.BLOCKED, None, reason)
+    return Verdict(End.COMPLETED, None, "It says that it is finished.")
 
 
-def _usage(results: list[dict[str, Any]], resumed: bool) -> Usage:
+def usage_of(results: list[dict[str, Any]], resumed: bool) -> Usage:
     """What this process used: each result's share added up. A resumed session's totals hold earlier runs too."""
     if results and all(_SHARE in result for result in results):
         return _added([loose.child(result, _SHARE) for result in results])

@@ -27,6 +27,10 @@ def judge_rules(judges: Mapping[str, JudgeSettings]) -> Iterator[Problem]:
 
 def _judge(what: str, path: tuple[str, ...], judge: JudgeSettings) -> Iterator[Problem]:
     maker, family = maker_of(judge.model), family_of(judge)
+    if judge.kind is Kind.CLAUDE:
+        yield from _set_elsewhere(what, path, judge)
+    elif not judge.model:
+        yield Problem(path, f"`{what}` needs `model`: the model, as the vendor calls it", value=False)
     if not family:
         yield Problem(path, f"`{what}` needs `family`: who made {show(judge.model)}", value=False)
     if judge.family is not None and maker and family != maker:
@@ -42,6 +46,13 @@ def _judge(what: str, path: tuple[str, ...], judge: JudgeSettings) -> Iterator[P
         yield Problem(path, f"`{what}` needs `address`: the base URL of its API", value=False)
     elif why := _unfit(address, own=judge.kind is Kind.LOCAL and not key_variable_of(judge)):
         yield Problem((*path, "address"), f"`{what}.address` {why}, not {show(address)}")
+
+
+def _set_elsewhere(what: str, path: tuple[str, ...], judge: JudgeSettings) -> Iterator[Problem]:
+    for key in ("address", "key_variable"):
+        if getattr(judge, key) is not None:
+            text = f"`{what}.{key}` is none of a judge of the kind `claude`: `[agents.claude]` says who is asked and who pays"
+            yield Problem((*path, key), text)
 
 
 def _unfit(address: str, *, own: bool) -> str:

@@ -7,13 +7,15 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable
 
+from overnight.agents.claude import ClaudeAgent
+from overnight.agents.claude_binary import locate
 from overnight.config import read_policy
 from overnight.doctor.findings import Sighting, ok, warn
 from overnight.doctor.look import Look
 from overnight.durable.journal import connect
 from overnight.errors import OvernightError
 from overnight.judges.asker import missing
-from overnight.judges.settings import JudgeSettings, family_of, key_variable_of
+from overnight.judges.settings import ANY_MODEL, JudgeSettings, Kind, family_of, key_variable_of
 from overnight.landing.places import Places
 from overnight.landing.repository import open_repository
 from overnight.landing.worktree import POLICY_FILE, file_at
@@ -40,14 +42,28 @@ def judges(look: Look) -> Sighting:
 
 
 def _words(name: str, judge: JudgeSettings, lacks: str) -> str:
-    return f"{name}: {judge.model} of {family_of(judge)}" + (f", {lacks}" if lacks else ", ready")
+    return f"{name}: {judge.model or ANY_MODEL} of {family_of(judge)}" + (f", {lacks}" if lacks else ", ready")
 
 
 def _lacks(judge: JudgeSettings, look: Look) -> str:
+    if judge.kind is Kind.CLAUDE:
+        return _lacks_cli(look)
     variable = key_variable_of(judge)
     if variable and not look.environ.get(variable):
         return f"{variable} is not set"
     return missing(judge.kind)
+
+
+def _lacks_cli(look: Look) -> str:
+    claude = look.settings.agents.claude
+    try:
+        locate(claude.path, look.environ)
+        route = ClaudeAgent(claude, look.environ).route()
+    except OvernightError as error:
+        return str(error)
+    return (
+        "the route of [agents.claude] is `local`, whose models are of nobody's family" if route.kind == "local" else ""
+    )
 
 
 def _wanted(look: Look) -> tuple[int, tuple[str, ...]]:

@@ -27,6 +27,8 @@ PACKAGES = {
 
 def missing(kind: Kind) -> str:
     """What to install for a kind; empty when it is there. Imports nothing of it."""
+    if kind not in PACKAGES:
+        return ""
     top, _, rest = PACKAGES[kind].partition(".")
     there = find_spec(top) is not None and (not rest or find_spec(PACKAGES[kind]) is not None)
     return "" if there else f"the client library `{PACKAGES[kind]}` is not installed: pip install 'overnight[judges]'"

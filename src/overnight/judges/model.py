@@ -16,7 +16,7 @@ from overnight.judge.evidence import INSTRUCTIONS
 from overnight.judges.errand import TOKEN, Errand, Heard, Said, Trouble
 from overnight.judges.panel import Answer
 from overnight.judges.process import Ended, converse
-from overnight.judges.settings import JudgeSettings, family_of
+from overnight.judges.settings import ANY_MODEL, JudgeSettings, family_of
 from overnight.missions.money import Allowance, Bill
 from overnight.ports import Opened, Way
 
@@ -39,7 +39,7 @@ class ModelJudge:
 
     def __init__(self, name: str, settings: JudgeSettings, way: Way, command: Sequence[str] = ASKER) -> None:
         """command: starts the process when the errand is appended."""
-        self.name, self.family, self.model = name, family_of(settings), settings.model
+        self.name, self.family, self.model = name, family_of(settings), settings.model or ANY_MODEL
         self.paid = way.paid
         self._settings, self.way, self._command = settings, way, tuple(command)
 
@@ -86,6 +86,7 @@ class ModelJudge:
         return Answer(said=None, why=why, outside=outside, after=trouble.after)
 
     async def _heard(self, text: str, opened: Opened, limit: float) -> Said:
+        """What it says to one asking. limit: seconds."""
         settings = self._settings
         errand = Errand(
             kind=settings.kind, model=settings.model, address=opened.address, output=settings.output,

@@ -26,16 +26,19 @@ class Kind(StrEnum):
     COMPATIBLE = "compatible"
     #: A server of one's own that speaks chat completions; nobody bills it.
     LOCAL = "local"
+    #: Claude Code, as the agent `claude` is set up: with its login, or its key.
+    CLAUDE = "claude"
 
 
 class JudgeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model that judges results by their evidence."""
 
     #: `anthropic`, `openai` (the Responses API) and `gemini` are the vendors themselves. `compatible` is another vendor
-    #: that speaks OpenAI's chat completions, `local` a server of your own that does, which nobody bills.
+    #: that speaks OpenAI's chat completions, `local` a server of your own that does, which nobody bills. `claude` is the
+    #: CLI Claude Code in a box, without tools, found and paid as `[agents.claude]` says.
     kind: Kind
-    #: The model, as the vendor calls it.
-    model: Annotated[str, Meta(min_length=1)]
+    #: The model, as the vendor calls it. Only `claude` can do without: the CLI chooses then.
+    model: str = ""
     #: Who made the model. The vendors' own kinds know it; the others must say it.
     family: Annotated[str, Meta(min_length=1)] | None = None
     #: Base URL of the API; `compatible` needs one.
@@ -83,6 +86,10 @@ VENDORS = {
     ),
     Kind.COMPATIBLE: Vendor(protocol=OPENAI, call=_CHAT),
     Kind.LOCAL: Vendor(protocol=OPENAI, call=_CHAT, address="http://127.0.0.1:11434/v1"),
+    Kind.CLAUDE: Vendor(
+        protocol=ANTHROPIC, call=("POST", r"/v1/messages"), family="anthropic", address="https://api.anthropic.com",
+        bills="anthropic",
+    ),
 }  # fmt: skip
 
 #: Models whose maker shows in their names, wherever they are served.
@@ -91,6 +98,10 @@ _MAKERS = (
     ("openai", re.compile(r"\b(gpt-(?!oss)\w|o[1-9]\b|chatgpt)", re.I)),
     ("google", re.compile(r"\bgemini\b", re.I)),
 )
+
+
+#: What a judge's model is called where the settings name none.
+ANY_MODEL = "the CLI's own choice"
 
 
 def maker_of(model: str) -> str:

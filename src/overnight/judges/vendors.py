@@ -27,6 +27,8 @@ def ask(errand: Errand, evidence: str, token: str) -> Said:
             return _gemini(errand, evidence, token)
         case Kind.COMPATIBLE | Kind.LOCAL:
             return _chat(errand, evidence, token)
+        case Kind.CLAUDE:
+            return Trouble(why="Claude Code is a CLI: it is asked in a box, and over no client library")
 
 
 def _anthropic(errand: Errand, evidence: str, token: str) -> Said:
