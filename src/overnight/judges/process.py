@@ -72,6 +72,8 @@ async def _gone(process: asyncio.subprocess.Process, talk: list[asyncio.Future[A
     if process.returncode is None or not all(each.done() for each in talk):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        if talk[1].done() and process.stdout is not None:  # a flood that nobody reads on would keep its pipe open
+            talk.append(asyncio.ensure_future(_tail(process.stdout, bytearray())))
         await asyncio.wait(talk, timeout=_GRACE_S)  # its pipes come to their ends now
     for each in talk:
         each.cancel()
