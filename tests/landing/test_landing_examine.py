@@ -18,6 +18,7 @@ from overnight.judge.routing import Kind
 from overnight.judge.tamper.findings import Trick
 from overnight.landing.examine import LocalExaminer, Past
 from overnight.missions.codec import decode
+from overnight.missions.forge import IssueRef
 from overnight.missions.judging import Earned, Level
 from overnight.missions.places import evidence_file
 from overnight.missions.policy import Paths
@@ -249,3 +250,16 @@ def test_a_check_that_wavers_weighs_in(tmp_path: Path) -> None:
     ground, work = world.change(TESTED)
     risk = Examining(world).examine(ground, attempt(work, flaky=("test",))).risk
     assert [each.why for each in risk.factors if each.name == "flaky"] == ["pass and fail on the same commit: test"]
+
+
+@pytest.mark.parametrize(
+    ("issue", "weighs"),
+    [(None, False), (IssueRef(number=1, url="u"), False), (IssueRef(number=1, url="u", trusted=False), True)],
+)
+def test_an_author_who_may_not_write_weighs_in(tmp_path: Path, issue: IssueRef | None, weighs: bool) -> None:
+    """A task that comes from an issue is trusted as its author is by the forge; a person's own task is."""
+    world = World(tmp_path)
+    ground, work = world.change(TESTED)
+    world.task = replace(world.task, issue=issue)
+    factors = [each.name for each in Examining(world).examine(ground, attempt(work)).risk.factors]
+    assert ("author" in factors) is weighs

@@ -33,7 +33,7 @@ def task_of(repo: Repo, issue: Issue) -> Task:
     digest = hashlib.sha256(f"{repo.name}\0{issue.number}".encode()).hexdigest()[:6]
     return Task(
         id=f"issue-{issue.number}-{digest}", repo=repo, title=one_line(issue.title, 100) or f"Issue {issue.number}",
-        text=_text(issue), issue=IssueRef(number=issue.number, url=issue.url),
+        text=_text(issue), issue=IssueRef(number=issue.number, url=issue.url, trusted=issue.trusted),
     )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ class LocalExaminer:
             suspicious=tuple(str(each) for each in findings if not each.blocks),
             injections=(*persuasions(changes), *await asyncio.to_thread(self._orders, outcome.run)),
             denials=len(outcome.denied),
+            trust=1.0 if task.issue is None or task.issue.trusted else 0.0,
             landed=fates.count(Fate.LANDED) + fates.count(Fate.REVERTED),
             regretted=sum(fate in (Fate.REVERTED, Fate.MENDED, Fate.SECURITY) for fate in fates),
         )

@@ -127,6 +127,8 @@ class IssueRef(Struct, frozen=True, kw_only=True):
 
     number: int
     url: str
+    #: Its author may write to the repository, by the forge's own word; else only the policy names them.
+    trusted: bool = True
 
 
 class Issue(Struct, frozen=True, kw_only=True):
