@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import wire
+from msgspec.structs import replace
 
 from overnight.agents.claude import ClaudeAgent
 from overnight.agents.claude_settings import ClaudeSettings
@@ -151,3 +153,24 @@ def test_the_real_cli_blocks_what_the_hooks_refuse(status: int | None, tmp_path:
     assert list((tmp_path / "work").iterdir()) == []
     assert any(b"touch evil" in request.body for request in asked)
     assert "hook" in str(model.asked[1].body["messages"][-1])
+
+
+def test_no_file_is_read_that_no_call_asked_for(tmp_path: Path) -> None:
+    """Words such as `@FILE` in a task are words: what is read is read by a call, which is decided and on record."""
+    here = Here(tmp_path)
+    (tmp_path / "work" / "notes.txt").write_text("kept-to-itself")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("kept-to-itself")
+    spec = replace(here.spec(), prompt=f"Look at @notes.txt and at @{outside}, then end.")
+
+    async def story() -> ScriptedModel:
+        async with playing(play(Say("Done."))) as (url, model):
+            agent = ClaudeAgent(ClaudeSettings(retries=0, upstream=url), ENVIRON)
+            async with served(here, agent, spec) as (launch, _):
+                await here.run(launch)
+            return model
+
+    model = asyncio.run(asyncio.wait_for(story(), 120))
+    sent = json.dumps([request.body for request in model.asked])
+    assert "@notes.txt" in sent
+    assert "kept-to-itself" not in sent

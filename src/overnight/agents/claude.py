@@ -51,6 +51,8 @@ SWITCHES = {
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
     "CLAUDE_CODE_DISABLE_CRON": "1",
+    # Without it `@FILE` in a prompt is read and sent along, with no hook and no record.
+    "CLAUDE_CODE_DISABLE_FILE_MENTIONS": "1",
     "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
     "CLAUDE_CODE_STOP_HOOK_BLOCK_CAP": "0",
     "CLAUDE_ENABLE_BYTE_WATCHDOG": "1",
