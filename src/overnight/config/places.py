@@ -11,17 +11,11 @@ POLICY_FILE = "overnight.toml"
 #: Keys at the top of `overnight.toml` and of `config.toml`.
 POLICY_KEYS = frozenset({
     "target", "landing", "agent", "model", "tier", "paths", "checks", "limits", "box", "clarify", "guard",
-    "judges", "risk", "autonomy",
+    "judges", "risk", "autonomy", "holds", "forge", "allow_remote_writes",
 })  # fmt: skip
 SETTINGS_KEYS = frozenset({
     "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",
-    "cassette",
-    "usage",
-    "limits",
-    "judges",
-    "report",
-    "web",
-    "watchdog",
+    "cassette", "usage", "limits", "judges", "report", "web", "watchdog", "people", "notify", "forge",
 })  # fmt: skip
 
 
