@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from overnight.durable.client import Client
 from overnight.durable.identity import Identity, is_alive
@@ -144,10 +147,10 @@ class Machine:
         beat = read_beat(self.home / "daemon.beat")
         if beat is not None and is_alive(Identity(beat.pid, beat.started, beat.boot)):
             os.kill(beat.pid, signal.SIGKILL)
-        for folder in self.home.glob("runs/*/*/*"):
-            who = read_identity(folder)
-            if who is not None and is_alive(who):
-                os.kill(who.pid, signal.SIGKILL)
+        for process in psutil.process_iter(["cmdline"]):  # a warden may not have said yet who it is
+            if any(word.startswith(f"{self.home}/runs/") for word in process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.ear.close()
 
     def _spawn(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
