@@ -127,7 +127,7 @@ class Machine:
         config = f'[work]\ntotal = 2\n[box]\nname = "none"\ni_know = true\n[agents.command]\nargv = ["sh", "-c", {json.dumps(agent)}]\n'
         (folder / "config.toml").write_text(config)
         self.env = {
-            "OVERNIGHT_HOME": str(self.home), "OVERNIGHT_CONFIG": str(folder / "config.toml"), "HOME": str(folder),
+            "OVERNIGHT_WEB": "off", "OVERNIGHT_HOME": str(self.home), "OVERNIGHT_CONFIG": str(folder / "config.toml"), "HOME": str(folder),
             "PATH": os.environ["PATH"],
         }  # fmt: skip
         self._children: list[subprocess.Popen[bytes]] = []
