@@ -110,9 +110,11 @@ def _python(look: Look, hooks: Mapping[str, str], commands: Mapping[str, str]) -
 
     if why := _says_pytest(look) or commands.get("pytest"):
         yield check("test", _pytest(look), why)
-    elif tests := look.glob("tests/test_*.py", "test/test_*.py", "tests/*_test.py"):
+    elif tests := look.glob("tests/test_*.py", "test/test_*.py"):
         folder = tests[0].split("/")[0]
         yield check("test", f"python3 -m unittest discover -s {folder}", f"{folder}/ holds unittest's tests")
+    elif tests := [name for name in look.glob("test_*.py") if _IMPORTS_UNITTEST.search(look.text(name))]:
+        yield check("test", "python3 -m unittest", f"{tests[0]} is a test for unittest")
     ruff = look.first("ruff.toml", ".ruff.toml") or ("pyproject.toml" if look.tool("ruff") is not None else None)
     if why := (f"{ruff} configures ruff" if ruff else hooks.get("ruff") or commands.get("ruff check")):
         yield check("lint", "ruff check", why)
@@ -132,6 +134,9 @@ def _python(look: Look, hooks: Mapping[str, str], commands: Mapping[str, str]) -
         yield check("types", "pyright", why)
 
 
+_IMPORTS_UNITTEST = re.compile(r"(?m)^\s*(import unittest|from unittest)\b")
+
+
 def _says_pytest(look: Look) -> str | None:
     pytest = look.tool("pytest")
     if pytest is not None:
@@ -141,7 +146,7 @@ def _says_pytest(look: Look) -> str | None:
             return f"{name} configures pytest"
     if look.has("conftest.py") or look.has("tests/conftest.py"):
         return "conftest.py is pytest's"
-    for name in look.glob("tests/test_*.py", "test/test_*.py", "tests/*_test.py", "test_*.py"):
+    for name in look.glob("tests/**/test_*.py", "test/**/test_*.py", "tests/**/*_test.py", "test_*.py"):
         if re.search(r"(?m)^\s*(import pytest|from pytest)|^(async )?def test_", look.text(name)):
             return f"{name} is a test for pytest"
     return None
