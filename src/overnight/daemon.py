@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ from overnight.ports import House
 from overnight.report.alerts import Alerts
 from overnight.report.mornings import Mornings
 from overnight.report.status import read_repos
+from overnight.telemetry.settings import EXTRA, LOG
+from overnight.telemetry.settings import missing as telemetry_missing
 from overnight.wiring import admitted, has_begun, house_for, intake_for, purse_for
 
 #: A journal that can't be written (full disk) is tried again after this time; runs under way go on meanwhile.
@@ -67,21 +69,34 @@ def run(settings: Settings, home: Path, ready: Callable[[], None] | None = None)
 
 
 async def _with_pages(settings: Settings, home: Path, ready: Callable[[], None]) -> None:
-    """Serve, with a child beside it that serves the pages: nobody who looks can stall what is looked at."""
-    if not settings.web.on or os.environ.get("OVERNIGHT_WEB") == "off":
-        await serve(settings, home, ready)
-        return
-    argv = (sys.executable, "-P", "-m", "overnight.web_process")
-    pages = Kept(argv, {**os.environ, "OVERNIGHT_HOME": str(home)}, home / "web.log")
+    """Serve, with children beside it that serve the pages and send telemetry: nobody who looks can stall what is looked
+    at."""
+    beside = [Kept(*each) for each in _children(settings, home)]
 
     def up() -> None:
         ready()
-        pages.start()
+        for child in beside:
+            child.start()
 
     try:
         await serve(settings, home, up)
     finally:
-        await pages.stop()
+        for child in beside:
+            await child.stop()
+
+
+def _children(settings: Settings, home: Path) -> Iterator[tuple[tuple[str, ...], dict[str, str], Path]]:
+    """Command, environment and log of each."""
+    environ = {**os.environ, "OVERNIGHT_HOME": str(home)}
+    if settings.web.on and os.environ.get("OVERNIGHT_WEB") != "off":
+        yield (sys.executable, "-P", "-m", "overnight.web_process"), environ, home / "web.log"
+    if settings.telemetry.endpoint is None:
+        return
+    if telemetry_missing():
+        _say(f"nothing is sent to {settings.telemetry.endpoint}: pip install '{EXTRA}'")
+        return
+    argv = (sys.executable, "-P", "-m", "overnight.telemetry_process")
+    yield argv, {name: value for name, value in environ.items() if not name.startswith("OTEL_")}, home / LOG
 
 
 async def serve(settings: Settings, home: Path, ready: Callable[[], None], observer: Observer | None = None) -> None:

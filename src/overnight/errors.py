@@ -15,6 +15,7 @@ OvernightError
 │   ├── BadState
 │   ├── NotDecided
 │   ├── NoCassette
+│   ├── ExtraMissing
 │   └── NotConfirmed
 ├── Refused                     a bound would be broken; exit code 3
 │   ├── NetworkFileSystem
@@ -34,6 +35,8 @@ OvernightError
 │   ├── BoxUnavailable
 │   ├── AgentUnavailable
 │   ├── CannotListen
+│   ├── NotDelivered
+│   ├── TelemetryRefused
 │   └── RepositoryGone
 └── GitFailed                   git said no where it should not have
 
@@ -112,6 +115,10 @@ class NotDecided(BadInput):
 
 class NoCassette(BadInput):
     """There is no recording of {run}: {why}. Only runs whose model traffic passes through the gateway are recorded, while `cassette.record` is on."""
+
+
+class ExtraMissing(BadInput):
+    """{what} needs what is not installed: pip install '{extra}'"""
 
 
 class NotConfirmed(BadInput):
@@ -202,6 +209,14 @@ class AgentUnavailable(Unavailable):
 
 class CannotListen(Unavailable):
     """Nothing can be served at {address}, port {port}: {reason}. Choose others with `web.address` and `web.port`."""
+
+
+class NotDelivered(Unavailable):
+    """Telemetry can't be delivered to {where}: {reason}. It is kept and tried again; look at that collector."""
+
+
+class TelemetryRefused(Unavailable):
+    """The collector at {where} refuses these data for good: {reason}. Look at what it says about them."""
 
 
 class RepositoryGone(Unavailable):

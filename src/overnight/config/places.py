@@ -15,7 +15,7 @@ POLICY_KEYS = frozenset({
 })  # fmt: skip
 SETTINGS_KEYS = frozenset({
     "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",
-    "cassette", "usage", "limits", "judges", "report", "web", "watchdog", "people", "notify", "forge",
+    "cassette", "usage", "limits", "judges", "report", "web", "telemetry", "watchdog", "people", "notify", "forge",
 })  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from overnight.config.notify import notify_rules
 from overnight.config.people import people_rules
 from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
+from overnight.config.telemetry import telemetry_rules
 from overnight.config.watchdog import WatchdogSettings, watchdog_rules
 from overnight.errors import BadUnit, SettingsInvalid
 from overnight.guard.redact import RedactSettings
@@ -36,6 +37,7 @@ from overnight.missions.units import Duration
 from overnight.people.operators import Person
 from overnight.people.settings import NotifySettings
 from overnight.report.nights import ReportSettings, clock_time
+from overnight.telemetry.settings import TelemetrySettings
 from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
 
@@ -158,6 +160,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     report: ReportSettings = ReportSettings()
     notify: NotifySettings = NotifySettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -242,6 +245,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from judge_rules(settings.judges)
     yield from watchdog_rules(settings.watchdog)
+    yield from telemetry_rules(settings.telemetry)
     yield from people_rules(settings.people)
     yield from notify_rules(settings.notify, settings.people)
     yield from hosts(("agents", "claude", "hosts"), settings.agents.claude.hosts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overnight.doctor import forge, judges, machine, notifier, programs, state
+from overnight.doctor import forge, judges, machine, notifier, programs, state, watching
 from overnight.doctor.look import Probe
 
 PROBES: tuple[tuple[str, Probe], ...] = (
@@ -27,6 +27,8 @@ PROBES: tuple[tuple[str, Probe], ...] = (
     ("audit", state.audit),
     ("daemon", state.daemon),
     ("notifier", notifier.notifier),
+    ("watchdog", watching.watchdog),
+    ("telemetry", watching.telemetry),
     ("sleep", machine.sleep),
     ("power", machine.power),
     ("canary", state.canary),
