@@ -101,13 +101,13 @@ class Sender:
             return
         scope = ScopeMetrics(self._scope, found, "")
         data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
-        if self._metrics.export(data) is not MetricExportResult.SUCCESS:
+        if self._metrics.export(data) is not MetricExportResult.SUCCESS:  # pyright: ignore[reportUnknownMemberType] (the SDK leaves its **kwargs open)
             self._failed()
 
     def close(self) -> None:
         """Let go of the connection."""
         self._spans.shutdown()
-        self._metrics.shutdown()
+        self._metrics.shutdown()  # pyright: ignore[reportUnknownMemberType] (as above)
         self._session.close()
 
     def _failed(self) -> None:
