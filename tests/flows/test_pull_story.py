@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from test_task_story import Night, task
 
 from overnight.cli.show import draw
-from overnight.durable.journal import verify_journal
+from overnight.durable.journal import Journal, verify_journal
 from overnight.flows.rehearsal import POLICY, Act, World
 from overnight.judge.autonomy import Fate, standing
 from overnight.judge.risk import Band, Factor, Risk
@@ -24,10 +24,10 @@ from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.judging import Level
 from overnight.missions.policy import LandingMode, Policy
 from overnight.missions.run import End
-from overnight.missions.task import Ending, Phase
+from overnight.missions.task import Ending, Phase, Task
 from overnight.people.operators import CLI, cli_operator
 from overnight.people.tickets import Tickets
-from overnight.ports import PullRequest
+from overnight.ports import House, PullRequest
 from overnight.report.record import fates
 from overnight.report.story import story
 
@@ -43,17 +43,35 @@ def says_green(_commit: str, _name: str) -> CiState:
     return CiState.GREEN
 
 
+class SeenForge(MemoryForge):
+    """A forge where something happens while it is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looking: Callable[[], object] = lambda: None
+
+    async def look(self, task: Task, pull: int) -> PullRequest | None:
+        """As the port says."""
+        self.looking()
+        return await super().look(task, pull)
+
+
 class PullNight(Night):
     """A night with a forge whose CI reports on everything that is pushed or merged."""
 
     def __init__(self, home: Path, script: Sequence[Act] = (Act.GOOD,), policy: Policy = PR) -> None:
         world = World({"a": script}, policy)
         super().__init__(home, world)
-        self.forge = world.forge = MemoryForge()
+        self.forge = world.forge = SeenForge()
         self.forge.report("base")
         self.ci: Callable[[str, str], CiState | None] = says_green
         self.on: Callable[[str], object] = lambda _what: None
         self.forge.during = self._during
+
+    def house(self, journal: Journal) -> House:
+        """The ports, and the journal that is open now."""
+        self.journal = journal
+        return super().house(journal)
 
     def _during(self, what: str) -> None:
         kind, _, about = what.partition(" ")
@@ -91,14 +109,28 @@ class PullNight(Night):
     def decide(self, *, approved: bool = True) -> None:
         """A person's decision, by a ticket for what is asked now."""
         with self._journal() as journal:
-            tickets = Tickets(journal, {})
-            action = Action.LAND if approved else Action.REJECT
-            token = tickets.issue("a", cli_operator("pat"), action, actor="test")
-            assert isinstance(tickets.redeem(token, "pat", CLI), Redeemed)
+            decide(journal, approved=approved)
+
+    def decide_while_looked_at(self, *, approved: bool = True, then: Callable[[], object] = lambda: None) -> None:
+        """The same, by the daemon that is just looking at the forge, once; then something else happens there."""
+
+        def looking() -> None:
+            self.forge.looking = lambda: None
+            decide(self.journal, approved=approved)
+            then()
+
+        self.forge.looking = looking
 
     @property
     def pull(self) -> PullRequest:
         return self.forge.pulls[1]
+
+
+def decide(journal: Journal, *, approved: bool) -> None:
+    """A ticket for what is asked now, redeemed at once."""
+    tickets = Tickets(journal, {})
+    token = tickets.issue("a", cli_operator("pat"), Action.LAND if approved else Action.REJECT, actor="test")
+    assert isinstance(tickets.redeem(token, "pat", CLI), Redeemed)
 
 
 def night(home: Path, script: Sequence[Act] = (Act.GOOD,), policy: Policy = PR) -> PullNight:
@@ -255,6 +287,41 @@ def test_a_person_rejects_on_the_pull_request(tmp_path: Path) -> None:
     it.decide(approved=False)
     assert it.live() is Phase.REJECTED
     assert "merge 1" not in it.forge.done
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_word_that_comes_while_it_is_looked_at_counts(tmp_path: Path, approved: bool) -> None:
+    """The hour's look is no gap: what is asked is asked then as well, and the word is taken as soon as the look ends."""
+    it = night(tmp_path, policy=replace(PR, forge=Pulls(merge=Merging.PERSON)))
+    it.live(looks=8)
+    it.decide_while_looked_at(approved=approved)
+    assert it.live() is (Phase.LANDED if approved else Phase.REJECTED)
+    assert it.forge.done["merge 1"] == int(approved)
+    assert len(it.events("approval.taken")) == 1
+    assert not it.events("signal.refused")
+
+
+def test_a_word_that_comes_as_the_target_moves_stays_good(tmp_path: Path) -> None:
+    """The look finds the target moved on: it is merged in and proved, and the word still speaks for what was judged."""
+    it = night(tmp_path, policy=replace(PR, forge=Pulls(merge=Merging.PERSON)))
+    it.live(looks=8)
+    it.decide_while_looked_at(then=lambda: (it.forge.moves("main", "newer"), it.forge.report("newer")))
+    assert it.live() is Phase.LANDED
+    assert it.pull.head == "work-a.1.1 with newer"
+    assert len(it.events("approval.taken")) == 1
+
+
+def test_a_word_that_comes_as_the_checks_turn_red_is_void_for_what_follows(tmp_path: Path) -> None:
+    """It was about that commit: another run makes another one, and that is asked about anew."""
+    it = night(tmp_path, [Act.GOOD, Act.GOOD], replace(PR, forge=Pulls(merge=Merging.PERSON)))
+    it.live(looks=8)
+    it.decide_while_looked_at(then=lambda: it.forge.report("work-a.1.1", CiState.RED, name="late"))
+    it.live(looks=12)
+    assert (it.held().reason, it.forge.done["merge 1"]) == (HoldReason.NEEDS_APPROVAL, 0)
+    assert "work-a.1.2" in it.held().why
+    assert len(it.events("signal.refused")) == 1
+    it.decide()
+    assert it.live() is Phase.LANDED
 
 
 def test_what_the_forge_runs_is_not_changed_before_a_person_says_so(tmp_path: Path) -> None:

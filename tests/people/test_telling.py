@@ -51,6 +51,17 @@ def test_every_reason_has_words() -> None:
         assert found is None or "is held:" not in found.title, reason
 
 
+def test_a_merge_that_broke_its_target_is_told_at_once() -> None:
+    """It needs a person before the digest: what was taken back, and where; no link that a thumb could hit."""
+    why = "ci: green on 1, red on 2; https://forge.example/pull/9 takes it back"
+    found = notice_of(Happening(what="landing.reverted", task="t1", repo="shop", title="Mend it", life=1, why=why))
+    assert found is not None
+    assert (found.priority, found.do) == (Priority.HIGH, "`overnight show t1`")
+    assert "broke its target" in found.title
+    assert "takes it back" in found.quote
+    assert "://" not in found.quote
+
+
 def test_one_fact_has_one_key() -> None:
     """Numbers that change make no new fact, another reason or task does; what is about an account is one fact for all."""
     one = held(HoldReason.STUCK, "silent for 8m")

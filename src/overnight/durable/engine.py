@@ -357,11 +357,12 @@ class Engine:
 
 
 def make_ready(journal: Journal, task: str, why: str) -> None:
-    """Release a waiting task, inside a transaction."""
+    """Release a waiting task, inside a transaction. The hold of one that only looks stays until the look has said
+    something: what a person is asked is asked meanwhile as well."""
     held = journal.db.execute("SELECT hold FROM task WHERE id = ?", (task,)).fetchone()["hold"]
     sql = (
-        "UPDATE task SET state = 'ready', wait_for = NULL, wake_at = NULL, hold = NULL, need_pool = NULL, need_key = NULL, "
-        "updated = ? WHERE id = ? AND state = 'waiting'"
+        "UPDATE task SET state = 'ready', wait_for = NULL, wake_at = NULL, need_pool = NULL, need_key = NULL, "
+        "hold = CASE WHEN json_extract(hold, '$.looks') THEN hold END, updated = ? WHERE id = ? AND state = 'waiting'"
     )
     journal.db.execute(sql, (journal.clock.now(), task))
     if held is not None and not json.loads(held).get("looks"):

@@ -171,7 +171,8 @@ class Story:
     def _record(self, name: str, output: str, started: float) -> None:
         row = (self.id, self.life, name, output, started, self._journal.clock.now())
         self._journal.db.execute("INSERT INTO step VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._journal.db.execute("UPDATE task SET faults = 0, updated = ? WHERE id = ?", (row[5], self.id))
+        sql = "UPDATE task SET faults = 0, hold = NULL, updated = ? WHERE id = ?"  # what looked has found something
+        self._journal.db.execute(sql, (row[5], self.id))
         self._done[name] = output
 
     async def _perform(self, name: str, work: Awaitable[T]) -> T:

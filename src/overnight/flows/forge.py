@@ -19,6 +19,7 @@ from overnight.judge import pulls
 from overnight.judge.attempts import broken
 from overnight.judge.pulls import Ask, Done, Fine, Known, Merge, Over, Ready, Repair, Revert, Settle, Settled, Update
 from overnight.missions.approval import DECISION
+from overnight.missions.approval import Ask as PersonAsk
 from overnight.missions.forge import CiState, Comment, Merging, Quote
 from overnight.missions.hold import Held, Hold, HoldReason
 from overnight.missions.judging import Decision
@@ -195,12 +196,12 @@ class PullStory:
     ) -> Landed | Conflict | Broke | Mend | Shut:
         t, n = self.t, attempt.n
         for k in count(1):
-            seen = await t.watch(f"watch {n}.{k}", DECISION, self._look, known, self._hold(approved, known, f"{n}.{k}"))
+            seen = await t.watch(f"watch {n}.{k}", DECISION, self._look, known, self._hold(approved, known, n))
             match seen:
                 case Settle(checks=checks, at=at):
                     known = replace(known, green=Settled(checks=checks, since=at))
                 case Spoke():
-                    word = await self._word(f"{n}.{k}", known)
+                    word = await self._word(n, k, known)
                     if isinstance(word, Shut):
                         await t.step(f"describe end {n}", self._describe, known.number, known.head, word.why)
                         return word
@@ -267,25 +268,28 @@ class PullStory:
 
     # -- a person's word ------------------------------------------------------------------------------------
 
-    def _hold(self, approved: Approved, known: Known, key: str) -> Hold:
+    def _asked(self, known: Known, n: int) -> PersonAsk:
+        """One question for all that is pushed of an attempt: a word that is given while it is looked at counts as well."""
+        return ask_about(self.t, f"pull-{n}", known.covered[0])  # what was judged
+
+    def _hold(self, approved: Approved, known: Known, n: int) -> Hold:
         """What a person is asked, once all else is green."""
-        head = known.covered[0]  # what was judged
-        why = f"{known.asks} (commit {head[:12]}); {known.url} is green"
+        ask = self._asked(known, n)
+        why = f"{known.asks} (commit {ask.commit[:12]}); {known.url} is green"
         how = f'`overnight diff {self.task.id}` shows it; `overnight approve {self.task.id}` or `overnight reject {self.task.id} "why"`'
         reason = approved.hold.reason if approved.hold is not None else HoldReason.NEEDS_APPROVAL
-        ask = ask_about(self.t, key, head)
         return Hold(reason=reason, why=why, releases_on=how, looks=True, ask=ask, then="it is looked at again")
 
-    async def _word(self, key: str, known: Known) -> bool | Shut:
+    async def _word(self, n: int, k: int, known: Known) -> bool | Shut:
         """What the person said; False: nothing that counts."""
-        ask = ask_about(self.t, key, known.covered[0])
+        ask = self._asked(known, n)
 
         def refuse(decision: Decision) -> str:
             if not decision.ticket:
                 return "a decision without a ticket is none"
             return "" if (decision.ask, decision.commit) == (ask.id, ask.commit) else "it is about something else"
 
-        decision = await self.t.signal(DECISION, Decision, key=f"decision {key}", refuse=refuse, timeout=0.0)
+        decision = await self.t.signal(DECISION, Decision, key=f"decision {n}.{k}", refuse=refuse, timeout=0.0)
         if decision is None:
             return False
         return True if decision.approved else Shut(decision.why or "a person said no")

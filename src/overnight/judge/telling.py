@@ -70,6 +70,11 @@ def notice_of(seen: Happening) -> Notice | None:
             return None if seen.hold is None else _held(seen, seen.hold)
         case "task.ended":
             return _ended(seen)
+        case "landing.reverted":
+            return Notice(
+                key=f"reverted {seen.task} {seen.life}", priority=Priority.HIGH, task=seen.task, repo=seen.repo,
+                title=f"{_name(seen)} broke its target", quote=quoted(seen.why), do=f"`overnight show {seen.task}`",
+            )  # fmt: skip
         case "question.asked":
             return Notice(
                 key=f"question {seen.task} {digest(seen.why)}", priority=Priority.NORMAL, task=seen.task, repo=seen.repo,

@@ -31,19 +31,29 @@ def asked(db: sqlite3.Connection, task: str) -> Ask | None:
 def all_asked(db: sqlite3.Connection) -> list[Ask]:
     """Everything that tasks ask now, the longest wait first."""
     waits = ", ".join(f"'{wait}'" for wait in _WAITS)
-    sql = f"SELECT {_COLUMNS} FROM task WHERE wait_for IN ({waits}) AND state = 'waiting' ORDER BY updated, id"  # noqa: S608
+    sql = (
+        f"SELECT {_COLUMNS} FROM task WHERE state = 'waiting' AND wait_for IN ({waits}) "  # noqa: S608
+        "OR state = 'ready' AND hold IS NOT NULL ORDER BY updated, id"
+    )
     return [ask for row in db.execute(sql).fetchall() if (ask := _of(db, row)) is not None]
 
 
 def _of(db: sqlite3.Connection, row: sqlite3.Row) -> Ask | None:
-    kind = _WAITS.get(row["wait_for"] or "")
-    if kind is None or row["state"] != "waiting" or row["hold"] is None:
+    if row["hold"] is None:
         return None
     hold = decode(row["hold"], Hold)
+    kind = _WAITS.get(row["wait_for"] or "") if row["state"] == "waiting" else _looking(hold)
+    if kind is None:
+        return None
     ask = hold.ask or _before_asks(db, row, hold, kind)
     if ask is None or ask.kind is not kind:
         return None
     return replace(ask, asked=row["updated"], title=ask.title or row["title"] or "", why=ask.why or hold.why)
+
+
+def _looking(hold: Hold) -> AskKind | None:
+    """What is asked while the task looks whether it can go on without an answer."""
+    return hold.ask.kind if hold.looks and hold.ask is not None else None
 
 
 def _before_asks(db: sqlite3.Connection, row: sqlite3.Row, hold: Hold, kind: AskKind) -> Ask | None:

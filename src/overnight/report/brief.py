@@ -106,6 +106,9 @@ class Proof(Struct, frozen=True, kw_only=True):
     risk_why: Quote | None = None
     #: Address of its pull request.
     pr: str | None = None
+    #: What it broke on its target, and the address of the pull request that takes it back, where there is one.
+    broke: Quote | None = None
+    back: str | None = None
 
 
 class Done(Struct, frozen=True, kw_only=True):

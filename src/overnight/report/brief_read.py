@@ -14,6 +14,7 @@ import msgspec
 from overnight.durable.pauses import read as read_pauses
 from overnight.guard.redact import sanitised
 from overnight.judge.limits import Ceilings
+from overnight.judge.pulls import Revert
 from overnight.judge.verdict import Opinion
 from overnight.judge.verdict import Word as JudgeWord
 from overnight.missions.codec import decode
@@ -214,6 +215,7 @@ def _proof(steps: dict[str, Step], n: int, ending: Ending | None, asked: Asked) 
     red = next((check for check in checks if not check.passed), None)
     risk = examined.risk if examined is not None else None
     heaviest = risk.factors[0].why if risk is not None and risk.factors else ""
+    broke = _as(steps.get(f"aftermath {n}"), Revert)
     return Proof(
         commit=ending.commit if ending is not None else None,
         branch=ending.branch if ending is not None else None,
@@ -226,7 +228,9 @@ def _proof(steps: dict[str, Step], n: int, ending: Ending | None, asked: Asked) 
         risk=risk.score if risk is not None else None,
         band=str(risk.band) if risk is not None else None,
         risk_why=_quote(heaviest, "repository", asked) if heaviest else None,
-        pr=_pull_request(steps.values()),
+        pr=_pull_request(step for name, step in steps.items() if not name.startswith("revert ")),
+        broke=_quote(broke.why, "check", asked) if broke is not None else None,
+        back=_pull_request(filter(None, (steps.get(f"revert {n}"),))),
     )
 
 

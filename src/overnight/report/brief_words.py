@@ -141,6 +141,11 @@ def _done(each: Done) -> Item:
     if each.phase != "landed" and (each.why or each.quote):
         quoted = (_said(each.quote),) if each.quote is not None else ()
         more.append((*spans(each.why), *((Span(": "),) if each.why and quoted else ()), *quoted))
+    if each.proof.broke is not None:
+        taken = Span(
+            "a pull request takes it back" if each.proof.back else "nothing took it back", "text", each.proof.back or ""
+        )
+        more.append((Span("it broke the target: ", "bad"), _said(each.proof.broke), Span("; "), taken))
     if each.proof.output is not None:
         more.append((Span("it printed: ", "dim"), _said(each.proof.output)))
     if each.again:

@@ -70,6 +70,10 @@ def _unseen(_exchange: Exchange) -> None:
     """Nobody looks."""
 
 
+def _unwatched(_moment: str, _request: str) -> None:
+    """Nobody looks."""
+
+
 class _Answer(Struct):
     status: int
     body: bytes = b""
@@ -93,6 +97,9 @@ class LocalGitHub:
         #: How often `METHOD /path` was answered, by its status: ("GET /repos/...", 304).
         self.asked: Counter[tuple[str, int]] = Counter()
         self.observer: Callable[[Exchange], None] = _unseen
+        #: Told `before` and `after` each request is carried out, with its `METHOD PATH`, git's as well; the answer is
+        #: sent afterwards. By the thread that serves it.
+        self.watch: Callable[[str, str], None] = _unwatched
         self.lock = threading.RLock()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -241,7 +248,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(instead) if instead.status else self._hang_up()
             return
         answer = github.git_answer if self.path.startswith("/git/") else github.api_answer
+        request = f"{self.command} {urlsplit(self.path).path}"
+        github.watch("before", request)
         said = answer(self.command, self.path, headers, body)
+        github.watch("after", request)
         if fault is not None and fault.act == "hang-up-after":
             self._hang_up()
         else:
