@@ -106,7 +106,8 @@ def listen(web: WebSettings) -> socket.socket:
         family = socket.AF_INET6 if ipaddress.ip_address(web.address).version == 6 else socket.AF_INET
     except ValueError:
         raise CannotListen(address=web.address, port=web.port, reason="that is no IP address") from None
-    link = socket.socket(family, socket.SOCK_STREAM)
+    # Named, since only then asyncio sends small parts of an answer at once (TCP_NODELAY).
+    link = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         link.bind((web.address, web.port))

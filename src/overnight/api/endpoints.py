@@ -97,7 +97,7 @@ class Operation:
 def _status(ask: Asked) -> StatusView:
     now = time.time()
     repo = repo_named(ask.site.home, ask.query.repo).name if ask.query.repo is not None else None
-    return status(ask.site.home, now, now - ask.query.since, repo)
+    return status(ask.site.home, now, now - ask.query.since, repo, ask.query.limit)
 
 
 def _holds(ask: Asked) -> tuple[TaskRow, ...]:

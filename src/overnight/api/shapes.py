@@ -58,6 +58,8 @@ class StatusQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     repo: Name | None = None
     #: How far back ended tasks go, in seconds.
     since: Annotated[float, Meta(ge=0, le=3.2e9)] = 86400.0
+    #: How many tasks of each kind are told for each repo; the counts say how many there are.
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
 class TasksQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

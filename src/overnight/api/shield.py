@@ -185,9 +185,12 @@ def _crossed(scope: Scope, headers: Headers, method: str) -> Refusal | None:
 def _hardened(send: Send) -> Send:
     """With the headers that every answer carries; a client that does not take its answer is left."""
 
+    began = time.perf_counter()
+
     async def hardened(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            headers["server-timing"] = f"app;dur={(time.perf_counter() - began) * 1000:.1f}"
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("cache-control", "no-store")

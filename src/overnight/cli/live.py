@@ -15,7 +15,7 @@ import click
 
 from overnight import __version__
 from overnight.cli.paper import Paper
-from overnight.cli.status import DAY_S, Seen, draw
+from overnight.cli.status import DAY_S, MOST, Seen, draw
 from overnight.cli.words import clock
 from overnight.durable.journal import read_events
 from overnight.report.journal import reading
@@ -102,7 +102,7 @@ class Table(View):
 
     def _draw(self, db: sqlite3.Connection, daemon: DaemonView | None) -> Paper:
         now = time.time()
-        status = read_status(db, self.home, now, max(self.began, now - DAY_S))
+        status = read_status(db, self.home, now, max(self.began, now - DAY_S), most=MOST)
         return draw(Seen(daemon=daemon, status=status))
 
 

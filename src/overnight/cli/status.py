@@ -53,7 +53,8 @@ def status(repo: str | None, span: str, plain: bool, file: str | None, as_json: 
     """What needs you, what goes on, what ended."""
     state, now = home.state_folder(), time.time()
     name = repo_named(state, repo).name if repo is not None else None
-    seen = Seen(daemon=home.daemon(), status=look(state, now, now - _span(span), name))
+    most = None if as_json or (plain and file is None) else MOST
+    seen = Seen(daemon=home.daemon(), status=look(state, now, now - _span(span), name, most))
     if file is not None:
         _write(Path(file), seen)
     elif as_json:
@@ -134,34 +135,34 @@ def _pause(paper: Paper, pause: PauseView, now: float) -> None:
 def _repo(paper: Paper, repo: RepoView, view: StatusView) -> None:
     where = f"  {repo.path} → {repo.target}" if repo.path else "  (registered no more)"
     paper.gap().line((repo.name, "bold"), (where, "dim"))
-    for row in repo.needs_person[:MOST]:
+    for row in repo.needs_person:
         assert row.hold is not None
         paper.grid([[("needs you", ASKS), (row.id, "bold"), row.title]], indent=2, first=WORD)
         paper.line(f"{row.hold.reason}: {row.hold.why}", indent=13)
         paper.line(("→ ", ASKS), row.hold.releases_on, indent=13)
-    _more(paper, repo.needs_person)
+    _more(paper, repo.needs_person_count)
     for row in (*repo.needs_person, *repo.active, *repo.waiting, *repo.ended):
         for asked in row.questions[:1]:
             more = f" and {len(row.questions) - 1} more" if len(row.questions) > 1 else ""
             paper.grid([[("asks", ASKS), (row.id, "bold"), asked.text + more]], indent=2, first=WORD)
             paper.line(("→ ", ASKS), f"`overnight show {row.id}`; it is denied meanwhile", indent=13)
-    paper.grid([_active(row, view.at) for row in repo.active[:MOST]], indent=2, first=WORD)
-    _more(paper, repo.active)
-    paper.grid([_waiting(row, view.at) for row in repo.waiting[:MOST]], indent=2, first=WORD)
-    _more(paper, repo.waiting)
+    paper.grid([_active(row, view.at) for row in repo.active], indent=2, first=WORD)
+    _more(paper, repo.active_count)
+    paper.grid([_waiting(row, view.at) for row in repo.waiting], indent=2, first=WORD)
+    _more(paper, repo.waiting_count)
     if repo.queued:
         names = [row.id for row in repo.next]
         rest = f" and {repo.queued - len(names)} more" if repo.queued > NAMED else ""
         paper.grid([["queued", f"{repo.queued}: {', '.join(names)}{rest}"]], indent=2, first=WORD)
-    paper.grid([_ended(row, view.at) for row in repo.ended[:MOST]], indent=2, first=WORD)
-    _more(paper, repo.ended)
+    paper.grid([_ended(row, view.at) for row in repo.ended], indent=2, first=WORD)
+    _more(paper, repo.ended_count)
     if not (repo.needs_person or repo.active or repo.waiting or repo.queued or repo.ended):
         paper.line(("nothing queued; nothing ended " + f"since {clock(view.ended_since, view.at)}", "dim"), indent=2)
 
 
-def _more(paper: Paper, rows: tuple[TaskRow, ...]) -> None:
-    if len(rows) > MOST:
-        paper.line((f"and {len(rows) - MOST} more; `--json` has them all", "dim"), indent=2)
+def _more(paper: Paper, count: int) -> None:
+    if count > MOST:
+        paper.line((f"and {count - MOST} more; `--json` has them all", "dim"), indent=2)
 
 
 def doing(row: TaskRow) -> str:

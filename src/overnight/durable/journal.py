@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import sqlite3
@@ -96,10 +97,11 @@ def refuse_network(path: Path) -> None:
         raise NetworkFileSystem(path=path, kind=kind)
 
 
-def migrations() -> list[tuple[int, str]]:
+@functools.cache
+def migrations() -> tuple[tuple[int, str], ...]:
     """(version, SQL), in order. Forward only: a released file never changes."""
     folder = resources.files("overnight.durable") / "migrations"
-    return sorted((int(f.name[:4]), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql"))
+    return tuple(sorted((int(f.name[:4]), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql")))
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -174,8 +174,9 @@ class Ledger:
 
     def loans(self, asking: str) -> tuple[str, ...]:
         """Everything that was lent for one asking, `RUN/judge/NAME`, so far."""
-        sql = "SELECT run FROM spend WHERE substr(run, 1, length(?1)) = ?1 ORDER BY at, run"
-        return tuple(row["run"] for row in self._db.execute(sql, (f"{asking}/",)))
+        sql = "SELECT run FROM spend WHERE run > ? AND run < ? ORDER BY at, run"
+        after = chr(ord("/") + 1)
+        return tuple(row["run"] for row in self._db.execute(sql, (f"{asking}/", f"{asking}{after}")))
 
     def settle(self, run: str, took: Sum, *, unpriced: bool) -> bool:
         """Take what a run took, give back the rest, and tell the thresholds that this passes. False when it was settled

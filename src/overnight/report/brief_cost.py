@@ -85,7 +85,7 @@ def cost_of(
         tokens=sum(each.tokens for each in paid),
         runs=sum(1 for each in paid if not each.judge),
         unknown=sum(1 for each in paid if each.unpriced),
-        reserved=_dollars(db.execute("SELECT coalesce(sum(reserved_usd), 0) FROM spend").fetchone()[0]),
+        reserved=_dollars(db.execute("SELECT coalesce(sum(held_usd), 0) FROM spent WHERE which = ''").fetchone()[0]),
         repos=tuple(_repos(paid)),
         models=models.rows(),
         before=_dollars(sum(each.usd for each in before)) if reaches else None,

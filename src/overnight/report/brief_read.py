@@ -44,7 +44,7 @@ from overnight.report.brief_cost import Settled, cost_of, settled, usd_of
 from overnight.report.journal import reading, snapshot
 from overnight.report.limits import read_limits
 from overnight.report.nights import Night
-from overnight.report.rows import rows_where
+from overnight.report.rows import BEGUN, HELD, OPEN, QUEUED, rows_where
 from overnight.report.signs import anomalies
 from overnight.report.story import NUMBERED, Step, proof, steps_of
 from overnight.report.views import State, TaskRow
@@ -55,7 +55,8 @@ Without = Callable[[str], str]
 MOST_QUOTED = 300
 #: Holds whose reason is told in the agent's own words.
 _QUOTED = (HoldReason.NEEDS_ANSWER, HoldReason.STUCK, HoldReason.FAULT)
-_LIFE = ("task.submitted", "task.retried", "task.ended")
+#: Written out as the journal's index has it.
+_LIFE = "('task.submitted', 'task.retried', 'task.ended')"
 
 
 class Ended(NamedTuple):
@@ -123,14 +124,22 @@ def first_event(home: Path) -> float | None:
 def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief:
     before = asked.since - (asked.until - asked.since)
     tasks = [_looked(db, row) for row in _touched(db, before)]
-    rows = rows_where(db, asked.home, "state != 'done' AND created < ?", (max(asked.until, asked.now),))
+    before_now = (max(asked.until, asked.now),)
+    rows = rows_where(db, asked.home, f"{OPEN} AND created < ?", before_now)
+    queued = rows_where(db, asked.home, f"{QUEUED} AND created < ?", before_now, most=MOST)
+    sql = f"SELECT count(*) FROM task WHERE {QUEUED} AND created < ?"  # noqa: S608 (constant)
+    in_queue: int = db.execute(sql, before_now).fetchone()[0]
     paid = settled(db, before, asked.until)
     inside = [each for each in paid if each.at >= asked.since]
-    ended = [_done(each, end, asked, inside) for each in tasks if (end := _last_end(each, asked)) is not None]
+    bills = dict[str, list[Settled]]()
+    for each in inside:
+        bills.setdefault(each.task, []).append(each)
+    ended = [
+        _done(each, end, asked, bills.get(each.id, [])) for each in tasks if (end := _last_end(each, asked)) is not None
+    ]
     needs = tuple(_needs(rows, asked))
-    open_rows = [row for row in rows if row.state is not State.QUEUED and not _asks(row)]
-    queued = [row for row in rows if row.state is State.QUEUED]
-    tally = _tally(ended, rows)
+    open_rows = [row for row in rows if not _asks(row)]
+    tally = _tally(ended, rows, in_queue)
     denials = _denials(tasks, asked)
     return Brief(
         night=name, since=asked.since, until=asked.until, made=asked.now, late=late,
@@ -146,8 +155,8 @@ def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief
         injections=tuple(_injections(tasks, asked)),
         anomalies=anomalies(db, asked.since, asked.until),
         broken=_broken(tasks, asked),
-        next=tuple(Next(task=row.id, repo=row.repo, title=_clean(row.title, asked)) for row in queued[:MOST]),
-        queued=len(queued),
+        next=tuple(Next(task=row.id, repo=row.repo, title=_clean(row.title, asked)) for row in queued),
+        queued=in_queue,
         gaps=tuple(_gaps(db, asked)),
     )  # fmt: skip
 
@@ -157,9 +166,11 @@ def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief
 
 def _touched(db: sqlite3.Connection, since: float) -> list[sqlite3.Row]:
     """Tasks of which something may have happened since."""
-    sql = (
-        "SELECT id, lane, life, state, phase, output, created, updated, json_extract(input, '$.title') AS title "
-        "FROM task WHERE state != 'done' OR updated >= ? ORDER BY created, id"
+    sql = (  # what is queued in its first life has neither steps nor ends
+        "SELECT id, lane, life, state, phase, output, created, updated, title FROM task WHERE id IN ("  # noqa: S608
+        "SELECT id FROM task WHERE state = 'done' AND updated >= ? "
+        f"UNION ALL SELECT id FROM task WHERE {HELD} UNION ALL SELECT id FROM task WHERE {BEGUN} "
+        f"UNION ALL SELECT id FROM task WHERE {QUEUED} AND life > 1) ORDER BY created, id"
     )
     return db.execute(sql, (since,)).fetchall()
 
@@ -169,9 +180,8 @@ def _looked(db: sqlite3.Connection, row: sqlite3.Row) -> Looked:
 
 
 def _ends(db: sqlite3.Connection, row: sqlite3.Row) -> Iterator[Ended]:
-    marks = ", ".join("?" for _ in _LIFE)
-    sql = f"SELECT at, what, why, data FROM event WHERE task = ? AND what IN ({marks}) ORDER BY seq"  # noqa: S608 (marks)
-    events = db.execute(sql, (row["id"], *_LIFE)).fetchall()
+    sql = f"SELECT at, what, why, data FROM event WHERE task = ? AND what IN {_LIFE} ORDER BY seq"  # noqa: S608 (constant)
+    events = db.execute(sql, (row["id"],)).fetchall()
     # What is archived already was of its first lives.
     life = row["life"] - sum(1 for event in events if event["what"] == "task.retried")
     for event in events:
@@ -282,7 +292,9 @@ def _waiting(row: TaskRow, asked: Asked) -> Waiting:
     )  # fmt: skip
 
 
-def _tally(ended: list[Done], rows: Iterable[TaskRow]) -> Tally:
+def _tally(ended: list[Done], rows: Iterable[TaskRow], queued: int) -> Tally:
+    """rows: those that began."""
+
     def ends(phase: Phase) -> int:
         return sum(1 for each in ended if each.phase == phase)
 
@@ -290,7 +302,7 @@ def _tally(ended: list[Done], rows: Iterable[TaskRow]) -> Tally:
     return Tally(
         landed=ends(Phase.LANDED), failed=ends(Phase.FAILED), rejected=ends(Phase.REJECTED),
         cancelled=ends(Phase.CANCELLED), needs_you=states.count("needs_you"), held=states.count(State.HELD),
-        going=states.count(State.ACTIVE) + states.count(State.WAITING), queued=states.count(State.QUEUED),
+        going=states.count(State.ACTIVE) + states.count(State.WAITING), queued=queued,
     )  # fmt: skip
 
 

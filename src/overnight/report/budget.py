@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from overnight.durable.ledger import SPANS, Run, day_of, taken
+from overnight.durable.ledger import PARTS, SPANS, day_of
 from overnight.durable.purse import RECORD
-from overnight.judge.budget import BudgetSettings, Window
+from overnight.judge.budget import BudgetSettings, Sum, Window
 from overnight.missions.codec import convert, decode
 from overnight.missions.money import Amount, Budget
 from overnight.report.journal import reading, snapshot
@@ -71,14 +71,14 @@ def budget(home: Path, settings: BudgetSettings, now: float) -> BudgetView:
     with reading(home) as db, snapshot(db):
         records = {row["key"]: convert(msgspec.json.decode(row["value"]), Amount) for row in
                    db.execute("SELECT key, value FROM record WHERE kind = ?", (RECORD,))}  # fmt: skip
-        known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'spend'").fetchone() is not None
+        known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'spent'").fetchone() is not None
         repos = _repos(db, records) if known else []
         spent = [view for repo in (None, *repos) for view in _spent(db, settings, records, repo, now)] if known else []
         return BudgetView(at=now, each=tuple(_each(settings, records, repos)), spent=tuple(spent))
 
 
 def _repos(db: sqlite3.Connection, records: dict[str, Amount]) -> list[str]:
-    found = {row["repo"] for row in db.execute("SELECT DISTINCT repo FROM spend")}
+    found = {row["repo"] for row in db.execute("SELECT repo FROM spent WHERE which = '' AND runs > 0")}
     return sorted(found | {key.split(" ")[1] for key in records if key.startswith("repo ")})
 
 
@@ -101,11 +101,11 @@ def _each(settings: BudgetSettings, records: dict[str, Amount], repos: list[str]
 def _spent(
     db: sqlite3.Connection, settings: BudgetSettings, records: dict[str, Amount], repo: str | None, now: float
 ) -> Iterator[SpentView]:
-    run = Run(id="", task="", repo=repo or "", at=now)
-    _, _, tomorrow, next_month = day_of(now)
-    ends = {"day": tomorrow, "month": next_month, "all": None}
+    day, month, tomorrow, next_month = day_of(now)
+    ends = {"day": (day, tomorrow), "month": (month, next_month), "all": ("", None)}
     for span in TIMES:
-        spent, reserved = taken(db, span, run, repo)
+        which, until = ends[span]
+        spent, reserved, unpriced = _sums(db, which, repo)
         own = _limit(settings, records, repo, span)
         limits = ([own] if own is not None else []) + (_policy(db, repo, span) if repo is not None else [])
         windows = [Window(key="", name="", span=span, limit=limit, spent=spent, reserved=reserved) for limit in limits]
@@ -114,20 +114,21 @@ def _spent(
             continue
         yield SpentView(
             repo=repo, span=span, usd=spent.usd, tokens=spent.tokens, reserved_usd=reserved.usd,
-            reserved_tokens=reserved.tokens, unpriced=_unpriced(db, repo, span, now),
+            reserved_tokens=reserved.tokens, unpriced=unpriced,
             limits=tuple(window.limit for window in windows), percent=windows[0].percent if windows else None,
-            until=ends[span],
+            until=until,
         )  # fmt: skip
 
 
-def _unpriced(db: sqlite3.Connection, repo: str | None, span: str, now: float) -> int:
-    day, month, _, _ = day_of(now)
-    which = {"day": day, "month": month, "all": None}[span]
+def _sums(db: sqlite3.Connection, which: str, repo: str | None) -> tuple[Sum, Sum, int]:
+    """What was spent, what is set aside, and how many runs have no known cost. which: a day, a month, or empty."""
     sql = (
-        "SELECT count(*) FROM spend WHERE unpriced AND (?1 IS NULL OR repo = ?1) "
-        "AND (?2 IS NULL OR day = ?2 OR month = ?2)"
+        "SELECT coalesce(sum(usd), 0), coalesce(sum(tokens), 0), coalesce(sum(held_usd), 0), "
+        "coalesce(sum(held_tokens), 0), coalesce(sum(unpriced), 0) FROM spent WHERE which = ?1 AND (?2 IS NULL OR repo = ?2)"
     )
-    return db.execute(sql, (repo, which)).fetchone()[0]
+    usd, tokens, held_usd, held_tokens, unpriced = db.execute(sql, (which, repo)).fetchone()
+    spent = Sum(usd=Decimal(usd) / PARTS, tokens=tokens)
+    return spent, Sum(usd=Decimal(held_usd) / PARTS, tokens=held_tokens), unpriced
 
 
 def _policy(db: sqlite3.Connection, repo: str, span: str) -> list[Amount]:

@@ -12,6 +12,8 @@ from overnight.report.journal import reading
 from overnight.report.status import read_repos
 
 _SHOWN = 4
+#: Of so many tasks, those that changed last, one may have been meant.
+_LIKELY = 500
 
 
 def task_id(home: Path, text: str) -> str:
@@ -24,14 +26,15 @@ def find_task(db: sqlite3.Connection, text: str) -> str:
     """See `task_id`."""
     if db.execute("SELECT 1 FROM task WHERE id = ?", (text,)).fetchone():
         return text
-    sql = "SELECT id FROM task WHERE id >= ? AND substr(id, 1, ?) = ? ORDER BY id"
-    found = [row["id"] for row in db.execute(sql, (text, len(text), text))] if text else []
+    sql = "SELECT id FROM task WHERE id >= ?1 AND id < ?1 || char(0x10FFFF) AND substr(id, 1, ?2) = ?1 ORDER BY id"
+    found = [row["id"] for row in db.execute(sql, (text, len(text)))] if text else []
     if len(found) == 1:
         return found[0]
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise UnknownTask(task=text, hint=f": it could be {', '.join(found[:_SHOWN])}{more}")
-    ids = [row["id"] for row in db.execute("SELECT id FROM task")]
+    sql = "SELECT id FROM task ORDER BY updated DESC, id LIMIT ?"
+    ids = [row["id"] for row in db.execute(sql, (_LIKELY,))]
     close = get_close_matches(text, ids, n=1, cutoff=0.5)
     raise UnknownTask(task=text, hint=f"; did you mean {close[0]}?" if close else "")
 

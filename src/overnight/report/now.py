@@ -8,30 +8,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from overnight.missions.hold import PASSING, HoldReason
 from overnight.report.journal import reading, snapshot
 from overnight.report.limits import AccountView, shut_accounts
-from overnight.report.rows import COLUMNS, IN_LINE, QUEUED, make_row
+from overnight.report.rows import BEGUN, COLUMNS, IN_LINE, QUEUED, held_ids, make_row
 from overnight.report.status import read_pauses, read_repos
 from overnight.report.views import PauseView, TaskRow
 
 #: How many of each kind are told in full.
 NEEDS, ACTIVE, WAITING, QUEUE, ENDED = 30, 30, 12, 12, 12
-
-#: As `report.rows` tells whether a hold needs a person, in one look at all of them.
-_PASSES = ", ".join(f"'{reason}'" for reason in sorted(PASSING))
-_HELD = f"""
-SELECT task.id,
-       CASE json_extract(task.hold, '$.reason')
-         WHEN '{HoldReason.PAUSED}' THEN 0
-         WHEN '{HoldReason.PR_BACKLOG}' THEN 0
-         WHEN '{HoldReason.DEPENDENCY}' THEN coalesce(other.state = 'done', 1)
-         ELSE json_extract(task.hold, '$.until') IS NULL OR json_extract(task.hold, '$.late') IS NOT NULL
-              OR json_extract(task.hold, '$.reason') NOT IN ({_PASSES})
-       END AS asks
-FROM task LEFT JOIN task AS other ON other.id = substr(task.wait_for, 6)
-WHERE task.state != 'done' AND task.hold IS NOT NULL ORDER BY task.updated, task.id
-"""  # noqa: S608 (constants)
 
 
 class NowView(Struct, frozen=True, kw_only=True):
@@ -71,14 +55,9 @@ def now(home: Path, at: float, ended_since: float) -> NowView:
 
 def read_now(db: sqlite3.Connection, home: Path, at: float, ended_since: float) -> NowView:
     """See `now`; for those who look often and keep their connection."""
-    held = db.execute(_HELD).fetchall()
-    asks, others = [row["id"] for row in held if row["asks"]], [row["id"] for row in held if not row["asks"]]
-    turn, turns = _some(
-        db, home, f"state != 'done' AND hold IS NULL AND need_pool IS NOT NULL AND NOT ({QUEUED})", WAITING
-    )
-    active, actives = _some(
-        db, home, f"state != 'done' AND hold IS NULL AND need_pool IS NULL AND NOT ({QUEUED})", ACTIVE
-    )
+    asks, others = held_ids(db)
+    turn, turns = _some(db, home, f"{BEGUN} AND need_pool IS NOT NULL", WAITING)
+    active, actives = _some(db, home, f"{BEGUN} AND need_pool IS NULL", ACTIVE)
     queued, queue = _some(db, home, QUEUED, QUEUE)
     sql = "SELECT phase, count(*) FROM task WHERE state = 'done' AND updated >= ? GROUP BY phase"
     ended = db.execute(

@@ -8,21 +8,50 @@ from pathlib import Path
 
 from overnight.errors import UnknownTask
 from overnight.missions.codec import decode
-from overnight.missions.hold import Hold
+from overnight.missions.hold import PASSING, Hold, HoldReason
 from overnight.missions.question import Question
 from overnight.missions.task import Ending, Phase
 from overnight.people.waits import answered, filed, needs_person
 from overnight.report.rundir import folder_of, last_action, questions_of
 from overnight.report.views import HoldView, State, TaskRow
 
-COLUMNS = (
-    "id, lane, life, state, phase, wait_for, need_pool, hold, want, priority, output, created, updated, "
-    "json_extract(input, '$.title') AS title"
-)
+COLUMNS = "id, lane, life, state, phase, wait_for, need_pool, hold, want, priority, output, created, updated, title"
 #: Nothing of it has begun.
 QUEUED = "state != 'done' AND hold IS NULL AND phase = 'queued'"
+#: Begun, and neither ended nor held: it is worked on, or waits for its turn.
+BEGUN = "state != 'done' AND hold IS NULL AND phase != 'queued'"
+#: A named reason keeps it.
+HELD = "state != 'done' AND hold IS NOT NULL"
+#: All that began and has not ended; the conditions apart, so that each is looked up.
+OPEN = f"id IN (SELECT id FROM task WHERE {HELD} UNION ALL SELECT id FROM task WHERE {BEGUN})"  # noqa: S608 (constants)
 #: The order in which queued tasks begin.
 IN_LINE = "priority DESC, created, id"
+
+#: As `people.waits` tells whether a hold needs a person, in one look at all of them.
+_PASSES = ", ".join(f"'{reason}'" for reason in sorted(PASSING))
+_HELD = f"""
+SELECT task.id, task.lane, task.priority, task.created,
+       CASE json_extract(task.hold, '$.reason')
+         WHEN '{HoldReason.PAUSED}' THEN 0
+         WHEN '{HoldReason.PR_BACKLOG}' THEN 0
+         WHEN '{HoldReason.DEPENDENCY}' THEN coalesce(other.state = 'done', 1)
+         ELSE json_extract(task.hold, '$.until') IS NULL OR json_extract(task.hold, '$.late') IS NOT NULL
+              OR json_extract(task.hold, '$.reason') NOT IN ({_PASSES})
+       END AS asks
+FROM task LEFT JOIN task AS other ON other.id = substr(task.wait_for, 6)
+WHERE task.state != 'done' AND task.hold IS NOT NULL ORDER BY task.updated, task.id
+"""  # noqa: S608 (constants)
+
+
+def held(db: sqlite3.Connection) -> list[sqlite3.Row]:
+    """(id, lane, priority, created, asks) of every held task, the longest wait first; asks: it needs a person."""
+    return db.execute(_HELD).fetchall()
+
+
+def held_ids(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """Ids of the held tasks that need a person, and of the others, each the longest wait first."""
+    found = held(db)
+    return [row["id"] for row in found if row["asks"]], [row["id"] for row in found if not row["asks"]]
 
 
 def state_of(row: sqlite3.Row) -> State:

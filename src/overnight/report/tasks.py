@@ -7,14 +7,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from overnight.report.journal import reading, snapshot
-from overnight.report.rows import COLUMNS, QUEUED, make_row
+from overnight.report.rows import BEGUN, COLUMNS, QUEUED, make_row
 from overnight.report.views import State, TaskRow
 
 #: SQL of each state.
 _STATES = {
     State.QUEUED: QUEUED,
-    State.WAITING: f"state != 'done' AND hold IS NULL AND need_pool IS NOT NULL AND NOT ({QUEUED})",
-    State.ACTIVE: f"state != 'done' AND hold IS NULL AND need_pool IS NULL AND NOT ({QUEUED})",
+    State.WAITING: f"{BEGUN} AND need_pool IS NOT NULL",
+    State.ACTIVE: f"{BEGUN} AND need_pool IS NULL",
     State.HELD: "state != 'done' AND hold IS NOT NULL",
     State.ENDED: "state = 'done'",
 }
@@ -43,12 +43,14 @@ def tasks(
             parts.append(f"{column} = ?")
             args.append(value)
     if words:
-        parts.append("(instr(lower(id), ?) OR instr(lower(json_extract(input, '$.title')), ?))")
+        parts.append("(instr(lower(id), ?) OR instr(lower(title), ?))")
         args += [words.lower()] * 2
     where = " AND ".join(parts)
     with reading(home) as db, snapshot(db):
         total: int = db.execute(f"SELECT count(*) FROM task WHERE {where}", args).fetchone()[0]  # noqa: S608 (constants)
-        sql = f"SELECT {COLUMNS} FROM task WHERE {where} ORDER BY updated DESC, id LIMIT ? OFFSET ?"  # noqa: S608
+        # Which ones they are is looked up in an index; only those that are shown are read.
+        named = f"SELECT id FROM task WHERE {where} ORDER BY updated DESC, id LIMIT ? OFFSET ?"  # noqa: S608
+        sql = f"SELECT {COLUMNS} FROM task WHERE id IN ({named}) ORDER BY updated DESC, id"  # noqa: S608
         found = tuple(make_row(db, home, row) for row in db.execute(sql, (*args, most, offset)).fetchall())
     more = offset + len(found) < total
     return TaskPage(tasks=found, total=total, next=offset + len(found) if more else None)

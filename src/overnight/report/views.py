@@ -108,17 +108,21 @@ class RepoView(Struct, frozen=True, kw_only=True):
     #: Absolute path; null when it is registered no more and only its tasks are left.
     path: str | None
     target: str | None
-    #: Held tasks that nothing but a person releases.
+    #: Held tasks that nothing but a person releases; how many there are in all, for whom not all are told.
     needs_person: tuple[TaskRow, ...] = ()
+    needs_person_count: int = 0
     active: tuple[TaskRow, ...] = ()
+    active_count: int = 0
     #: Held tasks that something else releases, and begun ones that wait for a place.
     waiting: tuple[TaskRow, ...] = ()
+    waiting_count: int = 0
     #: How many have not begun.
     queued: int = 0
     #: The first of them, in the order in which they will begin.
     next: tuple[TaskRow, ...] = ()
     #: Tasks that ended in the time asked for, latest first.
     ended: tuple[TaskRow, ...] = ()
+    ended_count: int = 0
 
 
 class StatusView(Struct, frozen=True, kw_only=True):
