@@ -24,9 +24,6 @@ def telemetry_rules(settings: TelemetrySettings) -> Iterator[Problem]:
     elif settings.endpoint is not None and settings.headers and _clear(settings.endpoint):
         text = f"`telemetry.headers` would cross the network in the clear to {show(settings.endpoint)}: use https://"
         yield Problem(("telemetry", "headers"), text, value=False)
-    for name in ("every", "timeout"):
-        if not getattr(settings, name) > 0:
-            yield Problem(("telemetry", name), f"`telemetry.{name}` must be longer than nothing")
     for name, text in settings.headers.items():
         where = f"`telemetry.headers.{name}`"
         if not _NAME.fullmatch(name) or "\n" in text or "\r" in text:

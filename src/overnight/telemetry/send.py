@@ -84,8 +84,8 @@ class Sender:
 
     def spans(self, spans: Sequence[Span]) -> None:
         """Raises NotDelivered; TelemetryRefused when the collector does not want these data."""
-        if self._spans.export([self._span(each) for each in spans]) is not SpanExportResult.SUCCESS:
-            self._failed()
+        taken = self._spans.export([self._span(each) for each in spans]) is SpanExportResult.SUCCESS
+        self._look(taken)
 
     def metrics(
         self, measures: Measures, since: float, now: Sequence[tuple[str, str, int, Mapping[str, Value]]]
@@ -101,8 +101,8 @@ class Sender:
             return
         scope = ScopeMetrics(self._scope, found, "")
         data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
-        if self._metrics.export(data) is not MetricExportResult.SUCCESS:  # pyright: ignore[reportUnknownMemberType] (the SDK leaves its **kwargs open)
-            self._failed()
+        result = self._metrics.export(data)  # pyright: ignore[reportUnknownMemberType] (the SDK leaves its **kwargs open)
+        self._look(result is MetricExportResult.SUCCESS)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -110,7 +110,10 @@ class Sender:
         self._metrics.shutdown()  # pyright: ignore[reportUnknownMemberType] (as above)
         self._session.close()
 
-    def _failed(self) -> None:
+    def _look(self, taken: bool) -> None:
+        """The exporters take a redirect for a success, though nobody followed it."""
+        if taken and self._session.status is not None and 200 <= self._session.status < 300:
+            return
         if self._session.status in REFUSED:
             raise TelemetryRefused(where=self._where, reason=self._session.last)
         raise NotDelivered(where=self._where, reason=self._session.last or "the data could not be encoded")
