@@ -39,6 +39,7 @@ from overnight.flows.issues import Intake, look_at_all
 from overnight.flows.landing import LANDING
 from overnight.flows.task import WORK, carry_out
 from overnight.guard.redact import Redactor, known_secrets
+from overnight.landing.forge.wake import SOON_S, Wake
 from overnight.missions.hold import HoldReason
 from overnight.people.channels.buttons import PhoneButtons
 from overnight.people.channels.listen import Listeners
@@ -221,12 +222,16 @@ class Life:
         self, journal: Journal, house: House, settings: Settings, pools: Mapping[str, Pool], down: asyncio.Event
     ) -> None:
         flows: dict[str, Flow] = {"task": lambda t: carry_out(t, gated)}
-        ledger = Ledger(journal)
-        self.engine = Engine(
-            journal, flows, pools, parked=lambda task: ledger.rest(task, lambda run: has_begun(journal.home, run))
-        )
+        ledger, self._issues_now = Ledger(journal), asyncio.Event()
+        wake = Wake(journal, self._issues_now.set)
+
+        def parked(task: str) -> None:
+            ledger.rest(task, lambda run: has_begun(journal.home, run))
+            wake.parked(task)
+
+        self.engine = Engine(journal, flows, pools, parked=parked)
         self._journal, self._down, self._since = journal, down, time.time()
-        self._desk = Desk(journal, self.engine.poke, verbs(journal, settings.people))
+        self._desk = Desk(journal, self.engine.poke, {**verbs(journal, settings.people), **wake.verbs()})
         house = admitted(house, journal, self._desk, settings)
         self._gate = Gate(house.fleet, journal.home, told=self._canary_told)
         gated = msgspec.structs.replace(house, fleet=self._gate)
@@ -282,7 +287,11 @@ class Life:
         while True:
             with contextlib.suppress(sqlite3.Error, StateNotWritable):  # the engine meets it as well, and says so
                 await look_at_all(intake, read_repos(self._journal.db), _say)
-            await asyncio.sleep(ISSUES_EVERY_S)
+            self._issues_now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ISSUES_EVERY_S):
+                    await self._issues_now.wait()
+                await asyncio.sleep(SOON_S)
 
     async def _watch_pauses(self) -> None:
         """A file that comes or goes by hand wakes nobody: tasks that wait for its end would wait for ever."""

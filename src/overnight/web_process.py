@@ -181,7 +181,8 @@ def _locked(fd: int) -> bool:
 
 def machine_of(settings: Settings, home: Path) -> Machine:
     """What pages and API need to know of these settings."""
-    redactor = Redactor(known_secrets(os.environ), settings.redact.patterns)
+    hooks = os.environ.get(settings.forge.webhook_variable, "")
+    redactor = Redactor((*known_secrets(os.environ), *filter(None, (hooks,))), settings.redact.patterns)
     remembered = lru_cache(_REMEMBERED)(redactor)
 
     def redact(text: str) -> str:
@@ -215,7 +216,7 @@ def machine_of(settings: Settings, home: Path) -> Machine:
 
     return Machine(
         home=home, web=settings.web, ceilings=settings.limits.window, budget=settings.budget, usage=settings.usage, night_ends=settings.report.at,
-        prices=settings.prices, redact=redact, admit=admit, layers=layers,
+        prices=settings.prices, webhook_secret=hooks, redact=redact, admit=admit, layers=layers,
     )  # fmt: skip
 
 

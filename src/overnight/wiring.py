@@ -115,9 +115,11 @@ def house_for(
 
     keys = tuple(environ.get(key_variable_of(judge), "") for judge in settings.judges.values())
     token = environ.get(settings.forge.token_variable, "")
-    secrets = tuple(filter(None, (*known_secrets(environ), *keys, token)))
+    hooks = environ.get(settings.forge.webhook_variable, "")
+    secrets = tuple(filter(None, (*known_secrets(environ), *keys, token, hooks)))
     without = Redactor(secrets, settings.redact.patterns)
-    wardens = {name: value for name, value in environ.items() if name != settings.forge.token_variable}
+    ours = (settings.forge.token_variable, settings.forge.webhook_variable)
+    wardens = {name: value for name, value in environ.items() if name not in ours}
     checks = CheckSettings(path=inside_path(settings.box), tools=tool_folders(settings.box))
     house = House(
         fleet=LocalFleet(home, WARDEN, wardens, watch),

@@ -18,8 +18,6 @@ from overnight.web_process import Served, served
 
 #: How long something may take that only needs to happen.
 HAPPENS_WITHIN_S = 120.0
-#: Does what the task's text says, line by line, as a shell would.
-AGENT = 'sh -eu "$OVERNIGHT_PROMPT_FILE"'
 CONFIG = """
 [work]
 total = 4

@@ -24,8 +24,9 @@ from overnight.web_process import listen, machine_of, serve
 class Pages:
     """A context: inside, it is served."""
 
-    def __init__(self, home: Path, web: WebSettings | None = None, port: int = 0) -> None:
-        self.home = home
+    def __init__(self, home: Path, web: WebSettings | None = None, port: int = 0, secret: str = "") -> None:
+        """secret: what webhooks are signed with."""
+        self.home, self.secret = home, secret
         self.web = replace(web or WebSettings(), port=port)
         self.access = Access(home, 3600.0)
         self._begun = threading.Event()
@@ -54,7 +55,8 @@ class Pages:
             self._end = end
             self._begun.set()
 
-        asyncio.run(serve(machine_of(replace(Settings(), web=self.web), self.home), self._link, ready))
+        machine = replace(machine_of(replace(Settings(), web=self.web), self.home), webhook_secret=self.secret)
+        asyncio.run(serve(machine, self._link, ready))
 
     def submit(self, name: str, title: str = "A task", text: str = "Do it.") -> None:
         """A queued task, as another process puts it there."""

@@ -80,6 +80,7 @@ def status_of(error: OvernightError) -> int:
 
 def application(site: Site, more: Callable[[Busy], Iterable[BaseRoute]] = lambda _busy: ()) -> Shield:
     """Everything that is served. more: the pages' routes."""
+    from overnight.api.hooks import PATH, Hooks
     from overnight.api.metrics import metrics
     from overnight.api.openapi import document
 
@@ -98,6 +99,7 @@ def application(site: Site, more: Callable[[Busy], Iterable[BaseRoute]] = lambda
     routes: list[BaseRoute] = [
         *(Route(each.path, _handler(site, busy, each), methods=[each.method]) for each in OPERATIONS),
         Route("/api/events", partial(_events, site, busy), methods=["GET"]),
+        Route(PATH, Hooks(site, busy).github, methods=["POST"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", counted, methods=["GET"]),
         Route("/openapi.json", described, methods=["GET"]),

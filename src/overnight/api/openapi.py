@@ -9,6 +9,7 @@ import msgspec
 
 from overnight import __version__
 from overnight.api.endpoints import OPERATIONS, Operation
+from overnight.api.hooks import PATH, Heard
 from overnight.api.shapes import EventsQuery, Nothing, Problem
 
 _REF = "#/components/schemas/{name}"
@@ -18,13 +19,14 @@ _REF = "#/components/schemas/{name}"
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
     kinds = [each.answer for each in OPERATIONS] + [each.body for each in OPERATIONS if each.body is not None]
-    kinds += [Problem, *(each.query for each in OPERATIONS), EventsQuery]
+    kinds += [Problem, Heard, *(each.query for each in OPERATIONS), EventsQuery]
     shapes, components = msgspec.json.schema_components(kinds, schema_hook=_unit, ref_template=_REF)
     known = dict(zip((id(kind) for kind in kinds), shapes, strict=True))
     paths = dict[str, dict[str, Any]]()
     for each in OPERATIONS:
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, known, components)
     paths["/api/events"] = {"get": _events(components)}
+    paths[PATH] = {"post": _hook()}
     for query in ("EventsQuery", *{each.query.__name__ for each in OPERATIONS}):
         components.pop(query, None)
     return {
@@ -104,5 +106,24 @@ def _events(components: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             "200": {"description": "A stream.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
             **dict.fromkeys(("400", "401", "403", "421", "429", "503"), fault),
+        },
+    }
+
+
+def _hook() -> dict[str, Any]:
+    """Its body is whatever the forge sends."""
+    fault = {"description": "Why not.", "content": _json({"$ref": _REF.format(name="Problem")})}
+    names = ("X-GitHub-Event", "X-GitHub-Delivery", "X-Hub-Signature-256")
+    return {
+        "operationId": "post_webhooks_github",
+        "summary": "A webhook of GitHub. What is signed with our secret makes us look sooner; nothing of it is believed.",
+        "security": [],
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in names
+        ],
+        "requestBody": {"required": True, "content": _json({"type": "object"})},
+        "responses": {
+            "202": {"description": "It was signed.", "content": _json({"$ref": _REF.format(name="Heard")})},
+            **dict.fromkeys(("400", "401", "403", "404", "408", "413", "415", "421", "429", "500", "503"), fault),
         },
     }

@@ -29,7 +29,9 @@ BURST, RATE = 240, 60.0
 #: The same for attempts to log in, over all clients: nobody guesses 192 bits, and logs stay small.
 LOGIN_BURST, LOGIN_RATE = 20, 0.2
 MOST_CLIENTS = 1000
-OPEN = ("/login", "/static/", "/health", "/favicon.ico")
+#: Where forges report; what they send is signed.
+HOOKS = "/api/webhooks/"
+OPEN = ("/login", "/static/", "/health", "/favicon.ico", HOOKS)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -107,7 +109,7 @@ class Shield:
         if (refusal := _crossed(scope, headers, method)) is not None:
             return refusal
         who = self._who(headers, cookie_name(scope))
-        client = f"{who} {scope['client'][0] if scope.get('client') else ''}"
+        client = f"{'a forge' if path.startswith(HOOKS) else who} {scope['client'][0] if scope.get('client') else ''}"
         if not self._bucket(client).take(time.monotonic()):
             return Refusal(429, "too_many", "Too many requests. Wait a second and try again.")
         if path == "/login" and method == "POST" and not self._logins.take(time.monotonic()):

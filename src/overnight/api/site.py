@@ -46,6 +46,8 @@ class Machine(Struct, frozen=True, kw_only=True):
     budget: BudgetSettings = BudgetSettings()
     usage: UsageSettings = UsageSettings()
     prices: dict[str, Price] = {}
+    #: What GitHub signs webhooks with; empty: none is taken.
+    webhook_secret: str = ""
     #: When a night ends, by this machine's clock.
     night_ends: str = "07:00"
     #: Takes secrets out of a text.

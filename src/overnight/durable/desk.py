@@ -20,7 +20,7 @@ from overnight.missions.approval import DECISION, WORDS, Reason
 #: From the mildest on: a later one is never weakened by an earlier one.
 WANTS = ("pause", "stop", "cancel")
 #: Records that only the verbs which they belong to may set or remove.
-SEALED = ("ticket", "journal")
+SEALED = ("ticket", "journal", "webhook")
 #: Verbs of rooms above, by name: each takes `actor` and its own keywords.
 Verbs = Mapping[str, Callable[..., Any]]
 

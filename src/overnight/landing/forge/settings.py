@@ -26,6 +26,8 @@ class ForgeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     git: str = "https://github.com"
     #: The environment variable of the daemon that holds the token.
     token_variable: Annotated[str, Meta(min_length=1)] = "OVERNIGHT_GITHUB_TOKEN"  # noqa: S105 (a name)
+    #: The environment variable of the daemon that holds the secret of the webhooks; without it none is taken.
+    webhook_variable: Annotated[str, Meta(min_length=1)] = "OVERNIGHT_WEBHOOK_SECRET"
     #: The remote that says which of the forge's repositories a repo is.
     remote: Annotated[str, Meta(min_length=1)] = "origin"
     #: The same for single repos, by their name here: `{ site = "acme/site" }`. It goes before the remote.

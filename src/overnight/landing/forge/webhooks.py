@@ -13,8 +13,6 @@ from msgspec import Struct
 
 from overnight.landing.forge.settings import Place, named
 
-#: Bytes that GitHub sends at most.
-LONGEST = 25 * 2**20
 _BRANCH = "refs/heads/"
 _WRITTEN = frozenset(("created", "edited"))
 _PULLS = frozenset(
@@ -81,6 +79,9 @@ class _Payload(Struct):
     label: _Label | None = None
     check_run: _Check | None = None
     check_suite: _Check | None = None
+    #: Of a status: its commit, and what it says.
+    sha: str = ""
+    state: str = ""
     ref: str = ""
     after: str = ""
     deleted: bool = False
@@ -114,6 +115,8 @@ def _meant(kind: str, said: _Payload, place: Place) -> Event | None:
         case "check_run" | "check_suite" if said.action == "completed":
             check = said.check_run or said.check_suite
             return CiDone(place=place, commit=check.head_sha) if check else None
+        case "status" if said.sha and said.state != "pending":
+            return CiDone(place=place, commit=said.sha)
         case "pull_request" if said.action in _PULLS and said.pull_request:
             return PullChanged(place=place, number=said.pull_request.number)
         case "pull_request_review" if said.pull_request:
