@@ -89,7 +89,7 @@ class Wake:
         return [row["id"] for row in rows if theirs.fullmatch(str(json.loads(row["data"]).get("url")))]
 
     def _hasten(self, task: str) -> bool:
-        """Bring the time of its next look forward; False when it is not later than that anyway."""
+        """Bring the time of its next look forward; False when it is not later than that anyway, or it does not look."""
         soon = self._journal.clock.now() + SOON_S
         sql = (
             "UPDATE task SET wake_at = ? WHERE id = ? AND state = 'waiting' AND json_extract(hold, '$.looks') "
@@ -98,6 +98,7 @@ class Wake:
         if self._journal.db.execute(sql, (soon, task, soon + 1, soon)).rowcount:
             return True
         row = self._journal.db.execute("SELECT state FROM task WHERE id = ?", (task,)).fetchone()
-        if row is not None and row["state"] == "ready":
+        looks = row is not None and row["state"] == "ready"
+        if looks:
             self._missed.add(task)
-        return False
+        return looks
