@@ -74,19 +74,34 @@ def test_status_puts_what_needs_a_person_first(desktop: Desktop) -> None:
     assert (view["queued"], [row["id"] for row in view["next"]]) == (1, [waits])
 
 
-def test_short_status_has_one_line_per_task(desktop: Desktop) -> None:
-    """`--plain` is for scripts and narrow screens: word, id, repo, detail."""
+def test_short_status_has_one_line_per_task_that_is_worth_a_word(desktop: Desktop) -> None:
+    """`--plain` is for scripts and narrow screens: counts, then word, id, repo, detail; what landed or is queued is counted."""
     desktop.shop()
-    asks, lands = desktop.add("asks"), desktop.add("lands")
-    desktop.drive({asks: [Act.BLOCKED], lands: [Act.GOOD]})
-    later = desktop.add("later")
-    lines = [line.split() for line in desktop.ok("status", "--plain").splitlines()]
-    assert lines == [
-        ["daemon", "down"],
+    asks, lands, fails = desktop.add("asks"), desktop.add("lands"), desktop.add("fails")
+    desktop.drive({asks: [Act.BLOCKED], lands: [Act.GOOD], fails: [Act.NOTHING]})
+    desktop.add("later")
+    counts, *lines = desktop.ok("status", "--plain").splitlines()
+    assert counts.startswith("daemon down: 1 need you, 0 active, 0 waiting, 1 queued, 1 landed, 1 failed since ")
+    assert [line.split() for line in lines] == [
         ["needs-you", asks, "shop", "needs-answer"],
-        ["queued", "1", "shop", later],
-        ["landed", lands, "shop", "lands"],
+        ["failed", fails, "shop", "fails"],
     ]
+
+
+def test_a_quiet_night_fits_an_sms(desktop: Desktop) -> None:
+    """However many tasks landed and are queued, with everything paused: one line of at most 160 characters."""
+    desktop.shop()
+    done = [desktop.add(f"lands with a rather long title {n}") for n in range(12)]
+    desktop.drive({task: [Act.GOOD] for task in done})
+    for n in range(3):
+        desktop.add(f"comes later, with a title that is long too {n}")
+    desktop.ok("pause", "--all")
+    said = desktop.ok("status", "--plain")
+    assert said.startswith(
+        "daemon down, everything paused: 0 need you, 0 active, 0 waiting, 3 queued, 12 landed, 0 failed"
+    )
+    assert len(said.strip()) <= 160
+    assert said.count("\n") == 1
 
 
 def test_a_wait_that_passes_asks_nobody(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Look": {
         "status": Entry("overnight.cli.status:status", "What needs you, what goes on, what ended."),
         "report": Entry("overnight.cli.report:report", "What the night brought; any night, any span of time."),
+        "watch": Entry("overnight.cli.watch:watch", "All of it at the terminal, live; decide and steer there."),
         "inbox": Entry("overnight.cli.inbox:inbox", "Everything that you are asked, in one list."),
         "holds": Entry("overnight.cli.holds:holds", "What is held, why, and what releases it."),
         "show": Entry("overnight.cli.show:show", "The story of one task, with its evidence."),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import time
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from overnight.cli.paper import Paper, Part, say_json
 from overnight.cli.words import clock, listed, since, until
 from overnight.errors import BadInput, BadUnit
 from overnight.judge.anomalies import Severity
+from overnight.missions.task import Phase
 from overnight.missions.units import Duration
 from overnight.report.find import repo_named
 from overnight.report.status import NAMED
@@ -46,7 +48,7 @@ class Seen(Struct, frozen=True, kw_only=True):
 @click.command
 @click.option("--repo", metavar="NAME", help="Only this repo.")
 @click.option("--since", "span", default="1d", metavar="SPAN", help="How far back ended tasks go. Default: 1d.")
-@click.option("--plain", is_flag=True, help="Short: one line per task.")
+@click.option("--plain", is_flag=True, help="Short: counts, and a line per task that does not just wait or land.")
 @click.option("--markdown", "file", metavar="FILE", help="Write it to this file instead, as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def status(repo: str | None, span: str, plain: bool, file: str | None, as_json: bool) -> None:
@@ -200,19 +202,32 @@ def _ended(row: TaskRow, now: float) -> list[Part]:
 
 
 def short(seen: Seen) -> Paper:
-    """One line per task that is not merely queued: word, id, repo, detail."""
+    """Counts in one line, and a line per task that is worth a word: word, id, repo, detail. A quiet night fits an SMS."""
     view, paper = seen.status, Paper()
-    paper.line(f"daemon {'runs' if seen.daemon else 'down'}" + "".join(
-        f", {pause.repo or 'everything'} paused" for pause in view.pauses
-    ))  # fmt: skip
     rows = list[list[Part]]()
     for repo in view.repos:
         rows += [["needs-you", row.id, repo.name, row.hold.reason if row.hold else ""] for row in repo.needs_person]
         rows += [["active", row.id, repo.name, doing(row)] for row in repo.active]
         rows += [["waiting", row.id, repo.name, row.hold.reason if row.hold else doing(row)] for row in repo.waiting]
-        rows += [["queued", str(repo.queued), repo.name, listed([row.id for row in repo.next])]] if repo.queued else []
-        rows += [[row.phase, row.id, repo.name, row.title] for row in repo.ended]
-    return paper.grid(rows)
+        rows += [[row.phase, row.id, repo.name, row.title] for row in repo.ended if row.phase != Phase.LANDED]
+    return paper.line(_counts(seen)).grid(rows)
+
+
+def _counts(seen: Seen) -> str:
+    view = seen.status
+    ends = Counter[str](row.phase for repo in view.repos for row in repo.ended)
+    counts = {
+        "need you": sum(len(repo.needs_person) for repo in view.repos),
+        "active": sum(len(repo.active) for repo in view.repos),
+        "waiting": sum(len(repo.waiting) for repo in view.repos),
+        "queued": sum(repo.queued for repo in view.repos),
+        "landed": ends.pop(Phase.LANDED, 0),
+        "failed": ends.pop(Phase.FAILED, 0),
+        **dict(sorted(ends.items())),
+    }
+    paused = [pause.repo or "everything" for pause in view.pauses]
+    head = f"daemon {'runs' if seen.daemon else 'down'}" + (f", {listed(paused, 2)} paused" if paused else "")
+    return f"{head}: {', '.join(f'{n} {word}' for word, n in counts.items())} since {clock(view.ended_since, view.at)}"
 
 
 def state_style(row: TaskRow) -> str:
