@@ -86,6 +86,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "doctor": Entry(
             "overnight.cli.doctor:doctor", "Whether this machine is fit for a night; tries what is forbidden."
         ),
+        "soak": Entry("overnight.cli.soak:soak", "Work and faults for half an hour, and whether promises are kept."),
         "box": Entry("overnight.cli.box:box", "The box that runs and checks live in."),
         "config": Entry("overnight.cli.config:config", "The settings of this machine."),
         "notify": Entry("overnight.cli.notify:notify", "Who is told, what waits to be told; sends a test."),
