@@ -49,6 +49,9 @@ from overnight.ports import House
 from overnight.report.alerts import Alerts
 from overnight.report.mornings import Mornings
 from overnight.report.status import read_repos
+from overnight.service.awake import Awake
+from overnight.service.logs import LogRules, kept
+from overnight.service.sdnotify import Teller
 from overnight.telemetry.settings import EXTRA, LOG
 from overnight.telemetry.settings import missing as telemetry_missing
 from overnight.wiring import admitted, has_begun, house_for, intake_for, purse_for
@@ -59,17 +62,23 @@ DAY_S = 86400.0
 #: How often it is looked whether somebody paused or resumed by hand; what starts looks by itself.
 PAUSES_EVERY_S = 1.0
 STARTS_WITHIN_S = 15.0
+#: What it says where no terminal and no service manager hears it.
+DAEMON_LOG = "daemon.log"
 #: How often the forge is asked for labelled issues.
 ISSUES_EVERY_S = 300.0
+#: How often it is looked whether something is worked on, for which the machine is kept awake.
+AWAKE_EVERY_S = 2.0
 
 
 def run(settings: Settings, home: Path, ready: Callable[[], None] | None = None) -> int:
     """Be the daemon until SIGTERM, SIGINT or `overnight down`. Raises AlreadyRunning and the like."""
-    asyncio.run(_with_pages(settings, home, ready or (lambda: None)))
+    teller = Teller.taken_from(os.environ)
+    with kept(home / DAEMON_LOG, LogRules.of(settings.logs)):
+        asyncio.run(_with_pages(settings, home, ready or (lambda: None), teller))
     return 0
 
 
-async def _with_pages(settings: Settings, home: Path, ready: Callable[[], None]) -> None:
+async def _with_pages(settings: Settings, home: Path, ready: Callable[[], None], teller: Teller) -> None:
     """Serve, with children beside it that serve the pages and send telemetry: nobody who looks can stall what is looked
     at."""
     beside = [Kept(*each) for each in _children(settings, home)]
@@ -80,7 +89,7 @@ async def _with_pages(settings: Settings, home: Path, ready: Callable[[], None])
             child.start()
 
     try:
-        await serve(settings, home, up)
+        await serve(settings, home, up, teller=teller)
     finally:
         for child in beside:
             await child.stop()
@@ -100,18 +109,31 @@ def _children(settings: Settings, home: Path) -> Iterator[tuple[tuple[str, ...],
     yield argv, {name: value for name, value in environ.items() if not name.startswith("OTEL_")}, home / LOG
 
 
-async def serve(settings: Settings, home: Path, ready: Callable[[], None], observer: Observer | None = None) -> None:
-    """Drive until asked to end. `ready` is called once the socket answers; observer sees every commit and git call."""
+async def serve(
+    settings: Settings,
+    home: Path,
+    ready: Callable[[], None],
+    observer: Observer | None = None,
+    teller: Teller | None = None,
+) -> None:
+    """Drive until asked to end. `ready` is called once the socket answers; observer sees every commit and git call;
+    teller speaks to the service manager."""
     down = asyncio.Event()
+    teller = teller or Teller()
+
+    def answers() -> None:
+        teller.ready()
+        ready()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, down.set)
     try:
         house = house_for(settings, home, observer)
         journal = Journal(home, observer=observer)  # what keeps it from starting is for the person who starts it
-        async with _pulse(home, down) as pulse:
+        async with _pulse(home, down, teller) as pulse:
             while True:
-                await _drive(settings, journal, house, down, ready, pulse)
+                await _drive(settings, journal, house, down, answers, pulse)
                 if down.is_set():
                     return
                 journal = await _open_again(home, observer, down)
@@ -125,9 +147,10 @@ async def serve(settings: Settings, home: Path, ready: Callable[[], None], obser
 class Pulse:
     """Shows from outside that the loop turns, and what the engine does."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, teller: Teller) -> None:
         who = identify()
-        self.beat = Beat(home, who.pid, who.started, who.boot)
+        self._teller = teller
+        self.beat = Beat(home, who.pid, who.started, who.boot, teller.keeper)
         self.engine: Engine | None = None
         #: Why nothing can be done; empty while it can.
         self.trouble = ""
@@ -136,6 +159,7 @@ class Pulse:
         """Until cancelled."""
         while True:
             self.beat.write(self._facts(), trouble=self.trouble)
+            self._teller.alive()
             await asyncio.sleep(EVERY_S)
 
     def _facts(self) -> dict[str, int]:
@@ -154,18 +178,25 @@ class Pulse:
 
 
 @contextlib.asynccontextmanager
-async def _pulse(home: Path, down: asyncio.Event) -> AsyncGenerator[Pulse]:
+async def _pulse(home: Path, down: asyncio.Event, teller: Teller) -> AsyncGenerator[Pulse]:
     """Beats inside. Only an end that was asked for is told as one."""
-    pulse = Pulse(home)
+    pulse = Pulse(home, teller)
     beating = asyncio.create_task(pulse.run())
+    ending = asyncio.create_task(_tell_end(down, teller))
     try:
         yield pulse
     finally:
         beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+        ending.cancel()
+        await asyncio.gather(beating, ending, return_exceptions=True)
         if down.is_set():
             pulse.beat.write({}, ended=True)
         pulse.beat.close()
+
+
+async def _tell_end(down: asyncio.Event, teller: Teller) -> None:
+    await down.wait()
+    teller.stopping()
 
 
 async def _open_again(home: Path, observer: Observer | None, down: asyncio.Event) -> Journal | None:
@@ -244,6 +275,7 @@ class Life:
         self._notifier = Notifier(journal, settings.notify, buttons=PhoneButtons(journal, settings.people))
         self._listeners = Listeners(journal, settings.notify, settings.people, self.engine.poke, _say)
         self._intake = intake_for(house, settings, journal, self._desk)
+        self._awake = Awake(_say, os.environ) if settings.daemon.inhibit_sleep else None
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
         """Until the down event; raises what breaks the engine."""
@@ -263,6 +295,8 @@ class Life:
         if self._daily:
             chores.append(asyncio.create_task(self._mornings.run()))
         chores.append(asyncio.create_task(self._alerts.run()))
+        if self._awake is not None:
+            chores.append(_watched(self._keep_awake(self._awake), "the machine is not kept awake"))
         try:
             await self.engine.run()
         finally:
@@ -292,6 +326,15 @@ class Life:
                 async with asyncio.timeout(ISSUES_EVERY_S):
                     await self._issues_now.wait()
                 await asyncio.sleep(SOON_S)
+
+    async def _keep_awake(self, awake: Awake) -> None:
+        """While tasks are worked on; a machine that waits may sleep."""
+        try:
+            while True:
+                awake.hold(bool(self.engine.live))
+                await asyncio.sleep(AWAKE_EVERY_S)
+        finally:
+            awake.close()
 
     async def _watch_pauses(self) -> None:
         """A file that comes or goes by hand wakes nobody: tasks that wait for its end would wait for ever."""
@@ -341,7 +384,7 @@ class Life:
 def detach(home: Path) -> int:
     """Start a daemon that outlives this terminal; its pid once it answers. Raises DaemonUnreachable with its last words."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = home / "daemon.log"
+    log = home / DAEMON_LOG
     child = os.posix_spawn(
         sys.executable,
         [sys.executable, "-P", "-m", "overnight", "up", "--plain"],

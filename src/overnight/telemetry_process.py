@@ -17,8 +17,10 @@ from overnight.config import Settings, read_settings, state_home
 from overnight.errors import ExtraMissing, OvernightError
 from overnight.guard.redact import Redactor, known_secrets
 from overnight.people.secret import filled
+from overnight.service.logs import LogRules
+from overnight.service.logs import kept as logged
 from overnight.telemetry import kept
-from overnight.telemetry.settings import EXTRA, missing
+from overnight.telemetry.settings import EXTRA, LOG, missing
 from overnight.telemetry.words import Words
 
 #: How often it is looked whether the daemon still lives.
@@ -32,7 +34,9 @@ def main() -> int:
         settings = read_settings()
         if settings.telemetry.endpoint is None:
             return 0
-        follow(settings, state_home(settings), os.environ, parent)
+        home = state_home(settings)
+        with logged(home / LOG, LogRules.of(settings.logs)):
+            follow(settings, home, os.environ, parent)
     except OvernightError as error:
         _say(str(error))
         return error.exit_code

@@ -33,6 +33,8 @@ from overnight.landing.repository import common_dir, find_git_dir
 from overnight.missions.clarify import show_questions
 from overnight.missions.policy import LandingMode, Policy
 from overnight.missions.task import Repo, Task
+from overnight.service.logs import LogRules
+from overnight.service.logs import kept as logged
 
 #: A server that was asked to make room does so within this time.
 MAKES_ROOM_S = 10.0
@@ -55,8 +57,10 @@ class Served(msgspec.Struct, frozen=True):
 def main() -> None:
     """As the daemon's child."""
     settings = read_settings()
+    home = state_home(settings)
     try:
-        run(settings, state_home(settings), kept=True)
+        with logged(home / "web.log", LogRules.of(settings.logs)):
+            run(settings, home, kept=True)
     except OvernightError as error:
         print(f"overnight: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.watchdog.decide import CAP_S, FLOOR_S, asks, backoff, decide
+from overnight.service.plan import plan_of
+from overnight.service.restarts import CAP_S, FLOOR_S, backoff
+from overnight.watchdog.decide import MANAGER_S, asks, decide
 from overnight.watchdog.facts import (
     Act,
     Beat,
@@ -220,6 +222,48 @@ def test_backoff_stays_within_its_bounds(row: int, chance: float) -> None:
     assert FLOOR_S <= wait <= CAP_S
     if row < 6:
         assert wait in (FLOOR_S, CAP_S) or 7.5 * 2**row <= wait <= 12.5 * 2**row
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_what_a_service_manager_keeps_is_started_by_it_alone(restart: bool) -> None:
+    """It is killed when it hangs, said who starts it, and never started here; the new one counts as that."""
+    room = Room(replace(RULES, restart=restart))
+    room.beat = BEAT._replace(keeper="systemd")
+    killed(room)
+    assert "systemd starts it again" in of(Tell, room.acts)[0].words
+    room.looks(CAP_S)
+    room.alive, room.beating = True, True
+    room.beat = room.beat._replace(pid=8, started=900.0)
+    room.answers = None
+    room.looks(2 * 3600)
+    assert of(StartDaemon, room.acts) == []
+    assert "daemon-dead" not in room.told()
+    assert room.state.killed is None
+
+
+def test_a_service_manager_that_does_not_start_it_is_told() -> None:
+    """Later than its longest wait, and once; the daemon is still nobody's to start."""
+    room = Room()
+    room.beat = BEAT._replace(keeper="systemd")
+    killed(room)
+    room.looks(MANAGER_S - 10)
+    assert "daemon-dead" not in room.told()
+    room.looks(30)
+    assert room.told().count("daemon-dead") == 1
+    assert "systemd starts it again, unless it died too often" in of(Tell, room.acts)[-1].words
+    assert of(StartDaemon, room.acts) == []
+
+
+def test_the_killers_come_one_after_the_other() -> None:
+    """systemd's own watchdog waits longer than ours takes to kill; ours waits longer for the manager than that may wait."""
+    room = Room()
+    room.looks(60)
+    room.beating, room.answers = False, False
+    took = 0.0
+    while not of(KillDaemon, room.look()):
+        took += 5.0
+    assert took + 5.0 + 15.0 < plan_of({}, "1", stale=RULES.stale).silent  # a look may itself take 15 s
+    assert max(backoff(row, 1.0) for row in range(100)) < MANAGER_S
 
 
 def test_a_warden_without_a_sign_of_life_is_killed() -> None:

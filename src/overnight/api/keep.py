@@ -17,7 +17,7 @@ ENDS_WITHIN_S = 5.0
 
 
 class Kept:
-    """One child. Its output goes to a log, which begins anew when it has grown."""
+    """One child. Its output goes to a log, which it looks after itself."""
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         self._argv, self._environ, self._log = tuple(argv), dict(environ), log
@@ -46,9 +46,6 @@ class Kept:
 
     async def _once(self) -> None:
         """From its start to its end."""
-        with contextlib.suppress(OSError):
-            if self._log.stat().st_size > 4 << 20:
-                self._log.replace(self._log.with_suffix(".old.log"))
         fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             # A session of its own: what ends the daemon's terminal does not end it.

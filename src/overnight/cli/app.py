@@ -80,6 +80,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "reject": Entry("overnight.cli.decide:reject", "Say no to a result that waits for your word."),
     },
     "Keep": {
+        "service": Entry(
+            "overnight.cli.service:service", "Have the machine start daemon and watchdog, and keep them running."
+        ),
         "repo": Entry("overnight.cli.repo:repo", "Register, list and remove repositories."),
         "web": Entry("overnight.cli.web:web", "The dashboard and the HTTP API."),
         "guard": Entry("overnight.cli.guard:guard", "What the guard makes of a command; the guard by itself."),

@@ -16,6 +16,7 @@ from msgspec import Struct
 from overnight.cli.app import EXIT_CODES, SECTIONS, load
 from overnight.cli.guard import Explained
 from overnight.cli.levels import LevelRow
+from overnight.cli.service_view import ServiceView
 from overnight.cli.status import Seen
 from overnight.doctor.findings import Diagnosis, Sighting
 from overnight.guard.judgement import Finding
@@ -70,6 +71,7 @@ from overnight.report.views import (
     TaskRow,
     TaskStory,
 )
+from overnight.service.install import PartView
 
 #: Everything that `--json` prints, outermost first.
 PRINTED: tuple[type[Struct], ...] = (
@@ -80,7 +82,7 @@ PRINTED: tuple[type[Struct], ...] = (
     UsageView, UsageRow, Tokens, ForecastView, WindowSeen,
     LimitsView, AccountView, WindowView, Contact, Window,
     Brief, NightVerdict, Tally, Need, Done, Proof, Waiting, Next, Cost, RepoCost, ModelCost, Denial, Injection, Broken,
-    Anomaly, Quote, NightRow,
+    Anomaly, Quote, NightRow, ServiceView, PartView,
 )  # fmt: skip
 _HEAD = """# Command line
 
@@ -111,6 +113,7 @@ Names and meanings stay; new ones may come. Times are epoch seconds. `null` is u
 | `overnight usage` | [UsageView](#usageview) |
 | `overnight report` | [Brief](#brief) |
 | `overnight report --nights` | a list of [NightRow](#nightrow) |
+| `overnight service status` | [ServiceView](#serviceview) |
 | `overnight version` | names and versions |
 """
 

@@ -16,6 +16,7 @@ POLICY_KEYS = frozenset({
 SETTINGS_KEYS = frozenset({
     "home", "work", "keep", "box", "agents", "bounds", "routing", "canary", "guard", "redact", "budget", "prices",
     "cassette", "usage", "limits", "judges", "report", "web", "telemetry", "watchdog", "people", "notify", "forge",
+    "daemon", "logs",
 })  # fmt: skip
 
 

@@ -23,9 +23,10 @@ _MOST_TROUBLE = 100
 class Beat:
     """Written by the holder of the journal's lock."""
 
-    def __init__(self, home: Path, pid: int, started: float, boot: str) -> None:
-        """started, boot: as `durable.identity` has them. Raises OSError."""
-        self._who = {"pid": pid, "started": started, "boot": boot}
+    def __init__(self, home: Path, pid: int, started: float, boot: str, keeper: str = "") -> None:
+        """started, boot: as `durable.identity` has them. keeper: the service manager that starts it again when it dies.
+        Raises OSError."""
+        self._who = {"pid": pid, "started": started, "boot": boot, "keeper": keeper[:20]}
         self._n = 0
         self._fd = os.open(home / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with contextlib.suppress(OSError):

@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+from overnight.service.logs import VARIABLE as LOG
+from overnight.service.logs import Keeping, Log, from_environment
 from overnight.watchdog.process import Watchdog, lock, rules_from_json
 from overnight.watchdog.tell import VARIABLE
 
@@ -16,6 +18,7 @@ def main() -> int:
     """0 once it was asked to end; 3 when another watchdog watches already."""
     home = Path(sys.argv[1])
     rules = rules_from_json(os.environ.pop(VARIABLE, "") or "{}")
+    log = from_environment(os.environ.pop(LOG, ""))
     held = lock(home)
     if held is None:
         sys.stderr.write(f"error: another watchdog watches {home} already.\n")
@@ -25,7 +28,9 @@ def main() -> int:
         signal.signal(number, lambda _number, _frame: stop.set())
     os.chdir("/")
     sys.stderr.write(f"overnight watchdog: watches {home}\n")
+    keeping = Keeping(Log(*log)) if log is not None else None  # a thread that the watchdog does not wait for
     Watchdog(home, rules, os.environ).run(stop)
+    del keeping
     return 0
 
 

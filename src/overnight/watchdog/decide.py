@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from overnight.service.restarts import CAP_S, HOUR_S, WELL_S, backoff
 from overnight.watchdog.facts import (
     Act,
     Beat,
@@ -29,21 +30,13 @@ from overnight.watchdog.facts import (
 AWAY = 4.0
 #: Seconds by which clocks may differ before it is told.
 JUMP_S, SLEPT_S = 30.0, 30.0
-#: Backoff of starts: seconds, doubled with each in a row, a quarter more or less.
-BASE_S, FLOOR_S, CAP_S = 10.0, 10.0, 600.0
-#: A daemon that was well so long is not counted as one more in a row.
-WELL_S = 600.0
-HOUR_S = 3600.0
+#: A daemon that a service manager starts again does so within this: its longest wait, and some.
+MANAGER_S = 1.25 * CAP_S + 60.0
 #: A daemon whose loop turns and that drives nothing of what is ready.
 NO_PROGRESS_S = 300.0
 #: A run may be longer than its limit by a tenth and this, and dearer by a quarter and this, before its warden has failed.
 WALL_S, DOLLARS = 300.0, 0.5
 DAEMON = "daemon"
-
-
-def backoff(row: int, chance: float) -> float:
-    """Seconds until the next start. row: starts in a row before it. chance: 0 to 1."""
-    return min(CAP_S, max(FLOOR_S, BASE_S * 2 ** min(row, 10) * (0.75 + 0.5 * chance)))
 
 
 def asks(rules: Rules, state: State, mono: float) -> bool:
@@ -181,10 +174,12 @@ class _Turn:
         self.state.told.pop("daemon-hangs", None)
         if self.state.killed == (seen.beat.pid, seen.beat.started):
             return
+        again = "`overnight up` starts a daemon, which takes them up again"
+        if seen.beat.keeper:
+            again = f"{seen.beat.keeper} starts it again, unless it died too often: `overnight service status` tells"
         self.alarm(
             "daemon-dead",
-            f"the daemon (process {seen.beat.pid}) died without a word: nothing begins or lands. Runs under way go on; "
-            "`overnight up` starts a daemon, which takes them up again",
+            f"the daemon (process {seen.beat.pid}) died without a word: nothing begins or lands. Runs under way go on; {again}",
         )
 
     def _forget_daemon(self) -> None:
@@ -197,16 +192,18 @@ class _Turn:
         if not self.rules.kill:
             self.alarm("daemon-hangs", what)
             return
+        keeper = seen.beat.keeper  # who keeps it starts it: two that did would be in each other's way
         then = "started again" if self.rules.restart else "not started again: `overnight up` does"
+        then = f"{keeper} starts it again" if keeper else then
         self.alarm("daemon-hangs", f"{what}. It is killed and {then}; runs under way go on")
         self.acts.append(KillDaemon(seen.beat.pid, seen.beat.started, what))
         if self.state.killed == (seen.beat.pid, seen.beat.started):
             return  # the first try did not do it
-        wait = backoff(self.state.row, self.sight.chance)
+        wait = MANAGER_S if keeper else backoff(self.state.row, self.sight.chance)
         self.state = replace(
             self.state,
             killed=(seen.beat.pid, seen.beat.started),
-            start_at=self.now + wait if self.rules.restart else None,
+            start_at=self.now + wait if keeper or self.rules.restart else None,
         )
 
     def _works(self, beat: Beat) -> None:
@@ -244,6 +241,9 @@ class _Turn:
             return
         if seen is not None and seen.alive:
             return  # it is not dead yet
+        if seen is not None and seen.beat.keeper:
+            self.state = replace(state, killed=None, start_at=None)  # from here on it is a dead one like any other
+            return
         starts = tuple(at for at in state.starts if self.sight.wall - HOUR_S < at <= self.sight.wall)
         if len(starts) >= self.rules.restarts:
             self.state = replace(state, start_at=None, starts=starts)

@@ -56,6 +56,8 @@ class Beat(NamedTuple):
     trouble: str
     #: It ended in order.
     ended: bool
+    #: The service manager that starts it again when it dies; empty where there is none.
+    keeper: str = ""
 
 
 class DaemonSeen(NamedTuple):

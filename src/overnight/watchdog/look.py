@@ -115,6 +115,7 @@ def read_beat(path: Path) -> Beat | None:
             pid=int(found["pid"]), started=float(found["started"]), boot=str(found["boot"]), n=int(found["n"]),
             turns=int(found["turns"]), ready=int(found["ready"]), queued=int(found["queued"]), live=int(found["live"]),
             paused=bool(found["paused"]), trouble=str(found["trouble"]), ended=bool(found["ended"]),
+            keeper=str(found.get("keeper", "")),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError):
         return None
