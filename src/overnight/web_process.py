@@ -38,6 +38,8 @@ from overnight.service.logs import kept as logged
 
 #: A server that was asked to make room does so within this time.
 MAKES_ROOM_S = 10.0
+#: How long one thread may keep the others waiting: a page that takes long is not to hold up those that do not.
+SWITCH_S = 0.001
 #: Connections at the same time; more are told to come again.
 MOST_CONNECTIONS = 400
 #: Texts whose redacted form is remembered: pages show the same ones again and again.
@@ -84,6 +86,7 @@ async def serve(machine: Machine, link: socket.socket, ready: Callable[[Callable
     from overnight.api.wire import Protocol, Server
     from overnight.dashboard.pages import routes
 
+    sys.setswitchinterval(SWITCH_S)
     site = Site(machine)
     app = application(site, lambda busy: routes(site, busy))
     config = uvicorn.Config(

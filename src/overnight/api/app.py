@@ -20,7 +20,8 @@ from starlette.routing import BaseRoute, Route
 
 from overnight.api import looks
 from overnight.api.endpoints import OPERATIONS, PART, Asked, Operation
-from overnight.api.shapes import EventsQuery, Fault, Problem
+from overnight.api.pulse import Fresh
+from overnight.api.shapes import Event, EventsQuery, Fault, Problem
 from overnight.api.shield import Shield, TooMuch
 from overnight.api.site import Site
 from overnight.errors import (
@@ -219,15 +220,30 @@ async def _events(site: Site, busy: Busy, request: Request) -> Response:
 async def _event_lines(site: Site, busy: Busy, after: int, task: str | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     while not site.pulse.ended:
-        beat = site.pulse.beat
-        found = await busy.run(looks.events, site, after, _BATCH, task) if site.pulse.seq > after else ()
-        for event in found:
-            after = event.seq
-            body = json.dumps(without(event, site.machine.redact), ensure_ascii=False)
-            yield f"id: {event.seq}\nevent: {event.what}\ndata: {body}\n\n".encode()
-        if len(found) < _BATCH:
+        beat, seq = site.pulse.beat, site.pulse.seq
+        fresh = site.pulse.after(after)
+        if fresh is None:
+            found = await busy.run(looks.events, site, after, _BATCH, task)
+            lines = [_line(site, event) for event in found]
+            after = found[-1].seq if len(found) == _BATCH else max(seq, after, *(event.seq for event in found))
+        else:
+            lines = [_words(site, each) for each in fresh if task in (None, each.row["task"])]
+            after = fresh[-1].seq if fresh else after
+        yield b"".join(lines) or b": alive\n\n"
+        if fresh is not None or len(lines) < _BATCH:
             await site.pulse.wait(beat, ALIVE_S)
-            yield b": alive\n\n"
+
+
+def _words(site: Site, fresh: Fresh) -> bytes:
+    """One of the latest events, put into words once for all who listen."""
+    if fresh.line is None:
+        fresh.line = _line(site, looks.event_of(fresh.row))
+    return fresh.line
+
+
+def _line(site: Site, event: Event) -> bytes:
+    body = json.dumps(without(event, site.machine.redact), ensure_ascii=False)
+    return f"id: {event.seq}\nevent: {event.what}\ndata: {body}\n\n".encode()
 
 
 def stream(busy: Busy, lines: AsyncIterator[bytes]) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -244,10 +244,10 @@ def explain(site: Site, asked: Explain) -> Explained:
 
 # -- usage --------------------------------------------------------------------------------------------------
 
-_INDEXING = threading.Lock()
-#: The index of logs is brought up to date at most this often.
-_INDEXED = dict[Path, float]()
-INDEX_EVERY_S = 60.0
+#: The index of logs is brought up to date at most this often, and added up.
+INDEX_EVERY_S, USED_EVERY_S = 60.0, 1.0
+#: Who asks after a longer time than this waits for what was written meanwhile.
+INDEX_LATE_S = 300.0
 
 
 def usage(site: Site, query: UsageQuery) -> UsageView:
@@ -260,15 +260,23 @@ def usage(site: Site, query: UsageQuery) -> UsageView:
     from overnight.usage.index import Index
     from overnight.usage.places import roots, run_roots
 
-    settings, now = site.machine.usage, time.time()
+    settings = site.machine.usage
     zone = ZoneInfo(settings.timezone) if settings.timezone else None
     wanted = Wanted(by=query.by, since=_day(query.since), until=_day(query.until), project=query.project, zone=zone)
-    with _INDEXING, Index(site.home, site.machine.prices) as index:
-        if now - _INDEXED.get(site.home, 0.0) > INDEX_EVERY_S:
+
+    def indexed() -> float:
+        with Index(site.home, site.machine.prices) as index:
             index.refresh((*roots(os.environ, settings), *run_roots(site.home)))
             note_runs(site.home, index)
-            _INDEXED[site.home] = now
-        return view_of(index.db, wanted, now, told(site.home, now))
+        return time.time()
+
+    def added_up() -> UsageView:
+        now = time.time()
+        with Index(site.home, site.machine.prices) as index:
+            return view_of(index.db, wanted, now, told(site.home, now))
+
+    since = site.lately.get("index", time.time() // INDEX_EVERY_S, indexed, late=INDEX_LATE_S)
+    return site.lately.get(("usage", query), (since, time.time() // USED_EVERY_S), added_up)
 
 
 def _day(text: str | None) -> date | None:
@@ -296,8 +304,12 @@ def brief(site: Site, name: str | None) -> Brief:
             raise BadInput(problem=f"The night of {name} is not over.")
         if (found := kept(site.home, span.name)) is not None:
             return found
-    alive = site.health().state == "up"
-    return read_brief(site.home, span, now, without=site.machine.redact, ceilings=site.machine.ceilings, alive=alive)
+    alive, machine = site.health().state == "up", site.machine
+
+    def made() -> Brief:
+        return read_brief(site.home, span, now, without=machine.redact, ceilings=machine.ceilings, alive=alive)
+
+    return site.lately.get(("brief", span.name, span.since, alive), site.mark(), made)
 
 
 # -- events -------------------------------------------------------------------------------------------------
@@ -305,10 +317,12 @@ def brief(site: Site, name: str | None) -> Brief:
 
 def events(site: Site, after: int, most: int, task: str | None = None) -> tuple[Event, ...]:
     """The next events of the journal."""
-    return tuple(
-        Event(
-            seq=row["seq"], at=row["at"], task=row["task"], actor=row["actor"], what=row["what"],
-            why=row["why"], data=msgspec.json.decode(row["data"]),
-        )
-        for row in site.events_after(after, most, task)
+    return tuple(event_of(row) for row in site.events_after(after, most, task))
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    """A row of the journal."""
+    return Event(
+        seq=row["seq"], at=row["at"], task=row["task"], actor=row["actor"], what=row["what"], why=row["why"],
+        data=msgspec.json.decode(row["data"]),
     )  # fmt: skip

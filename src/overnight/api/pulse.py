@@ -19,7 +19,19 @@ from overnight.report.journal import reading
 from overnight.report.watch import Watch
 
 #: Changes closer together than this are one.
-APART_S = 0.1
+APART_S = 0.05
+#: The latest events that are kept for those who listen.
+KEPT = 500
+
+
+class Fresh:
+    """One of the journal's latest events."""
+
+    def __init__(self, row: sqlite3.Row) -> None:
+        self.row = row
+        self.seq: int = row["seq"]
+        #: As it is sent, once somebody put it into words.
+        self.line: bytes | None = None
 
 
 class Pulse:
@@ -31,6 +43,9 @@ class Pulse:
         self.beat = 0
         #: Number of the journal's latest event.
         self.seq = 0
+        self._recent: tuple[Fresh, ...] = ()
+        #: Grows with every change that a person made through here: what was read before is old.
+        self.touched = 0
         self.ended = False
         self._wanted: tuple[Path, ...] = ()
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -53,7 +68,8 @@ class Pulse:
         self._wake()
 
     def touch(self) -> None:
-        """Something changed that no file shows."""
+        """Something changed that no file shows, or that is to be seen at once."""
+        self.touched += 1
         self.beat += 1
         self._wake()
 
@@ -89,7 +105,22 @@ class Pulse:
 
     def _look(self) -> None:
         with contextlib.suppress(OvernightError, sqlite3.Error), reading(self._home) as db:
-            self.seq = db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+            last: int = db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+            first = max(self.seq, last - KEPT) if self._thread.is_alive() else last
+            sql = "SELECT seq, at, task, actor, what, why, data FROM event WHERE seq > ? AND seq <= ? ORDER BY seq"
+            new = tuple(Fresh(row) for row in db.execute(sql, (first, last)))
+            before = self._recent if first == self.seq and last >= self.seq else ()
+            self._recent = (*before, *new)[-KEPT:]
+            self.seq = last
+
+    def after(self, seq: int) -> tuple[Fresh, ...] | None:
+        """The events after this one; None when they are no more among the latest."""
+        recent = self._recent
+        if seq >= (recent[-1].seq if recent else self.seq):
+            return ()
+        if not recent or seq + 1 < recent[0].seq:
+            return None
+        return recent[seq + 1 - recent[0].seq :]
 
     def _wake(self) -> None:
         with self._lock:

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from overnight.api.access import Access
+from overnight.api.lately import Lately
 from overnight.api.pulse import Pulse
 from overnight.api.settings import WebSettings
 from overnight.durable.client import Client
@@ -26,6 +27,7 @@ from overnight.missions.task import Repo, Task
 from overnight.report.journal import JOURNAL, reading, snapshot
 from overnight.report.now import NowView, read_now
 from overnight.report.rundir import folder_of
+from overnight.report.verified import Following, Verified
 from overnight.report.views import DaemonView
 from overnight.usage.places import UsageSettings
 from overnight.usage.prices import Price
@@ -33,8 +35,13 @@ from overnight.usage.prices import Price
 DAY_S = 86400.0
 #: What is read once serves all who ask within this time, unless the journal was written meanwhile.
 FRESH_S = 1.0
+#: Even then it serves for so many times as long as reading it took, though not for longer than this: who writes all the
+#: time does not make those who look read all the time.
+REST, REST_S = 5.0, 0.25
 #: How often the daemon is asked whether it lives.
 PING_EVERY_S = 1.0
+#: The journal's chain is followed for so long in each of these times, for so long after somebody asked.
+CHAIN_S, CHAIN_WANTED_S = 0.1, 300.0
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -70,6 +77,17 @@ class Health(Struct, frozen=True, kw_only=True):
     version: str
 
 
+class _Read(NamedTuple):
+    """What was read, and what it cost."""
+
+    mark: object
+    touched: int
+    #: Monotonic seconds of its end, and seconds that it took.
+    at: float
+    took: float
+    view: NowView
+
+
 class Site:
     """One machine as it is served. Every method may be called from any thread."""
 
@@ -80,7 +98,10 @@ class Site:
         self._daemon: DaemonView | None = None
         self._answered: float | None = None
         self._lock = threading.Lock()
-        self._now: tuple[object, float, NowView] | None = None
+        self._now: _Read | None = None
+        self._chain, self._chain_asked = Following(machine.home), float("-inf")
+        #: What is dear to make.
+        self.lately = Lately()
         self._ended = threading.Event()
         self._pinger = threading.Thread(target=self._ping, name="overnight-ping", daemon=True)
 
@@ -109,6 +130,9 @@ class Site:
             self._look_for_daemon()
             if before != self._daemon:
                 self.pulse.touch()
+            if time.monotonic() - self._chain_asked < CHAIN_WANTED_S:
+                with contextlib.suppress(OvernightError):  # who asks next is told
+                    self._chain.look(CHAIN_S)
 
     def _look_for_daemon(self) -> None:
         said: Any = None
@@ -144,17 +168,27 @@ class Site:
 
     def now(self) -> NowView:
         """Everything at a glance; read again only when something was written, and now and then."""
+        if (known := self._now) is not None and self._serves(known):
+            return known.view
         with self._lock:
-            mark, at = self._mark(), time.time()
-            if self._now is not None and self._now[0] == mark and 0 <= at - self._now[1] < FRESH_S:
-                return self._now[2]
+            if (known := self._now) is not None and self._serves(known):
+                return known.view
+            mark, touched, began = self.mark(), self.pulse.touched, time.monotonic()
+            at = time.time()
             with reading(self.home) as db, snapshot(db):
                 view = read_now(db, self.home, at, at - DAY_S)
             self.pulse.follow(folder_of(self.home, f"{row.id}.{row.life}.{row.run}") for row in view.active if row.run)
-            self._now = mark, at, view
+            read = time.monotonic()
+            self._now = _Read(mark, touched, read, read - began, view)
             return view
 
-    def _mark(self) -> object:
+    def _serves(self, known: _Read) -> bool:
+        age = time.monotonic() - known.at
+        if known.touched != self.pulse.touched:
+            return False
+        return age < min(REST_S, known.took * REST) or (age < FRESH_S and known.mark == self.mark())
+
+    def mark(self) -> object:
         """Changes with every write to the journal and with every look of the pulse."""
         found: list[object] = [self.pulse.beat]
         for name in (JOURNAL, f"{JOURNAL}-wal"):
@@ -169,6 +203,11 @@ class Site:
         sql = f"SELECT seq, at, task, actor, what, why, data FROM event WHERE seq > ? {where} ORDER BY seq LIMIT ?"  # noqa: S608
         with reading(self.home) as db:
             return db.execute(sql, args).fetchall()
+
+    def chain(self) -> Verified:
+        """Whether the journal's chain holds, as far as it was followed by now; it is followed on for a while."""
+        self._chain_asked = time.monotonic()
+        return self._chain.look(0.0)
 
     # -- acts -----------------------------------------------------------------------------------------------
 

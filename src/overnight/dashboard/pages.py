@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -16,13 +15,14 @@ from starlette.routing import BaseRoute, Route
 
 from overnight.api import acts, looks
 from overnight.api.app import Busy, name_of, status_of, stream
+from overnight.api.pictures import Pictures
 from overnight.api.shapes import Approve, Explain, NewTask, Reject
 from overnight.api.shield import cookie_name
 from overnight.api.site import Site
 from overnight.dashboard import system, usage
 from overnight.dashboard.calls import calls_of
 from overnight.dashboard.draw import ASSETS, Drawer, folder
-from overnight.dashboard.glance import Glance, Glances
+from overnight.dashboard.glance import Glances
 from overnight.dashboard.timeline import timeline
 from overnight.dashboard.words import LANGUAGES, choose, speaker
 from overnight.errors import BadInput, DaemonUnreachable, OvernightError
@@ -34,8 +34,6 @@ from overnight.report.story import story
 from overnight.report.tasks import tasks
 from overnight.report.views import State, TaskStory
 
-#: Seconds between two pictures of one page, at least; and after which a quiet stream shows that it lives.
-APART_S, ALIVE_S = 0.3, 15.0
 #: Lines of a run's log that are shown live.
 TAIL = 120
 #: Bytes of a log's end that hold them.
@@ -49,7 +47,7 @@ class Pages:
     def __init__(self, site: Site, busy: Busy) -> None:
         self.site, self.busy = site, busy
         self.drawer, self.glances = Drawer(site.machine.redact), Glances(site)
-        self._drawn: dict[str, tuple[Glance, str]] = {}
+        self.pictures = Pictures(site.pulse, busy)
 
     def language(self, request: Request) -> str:
         return choose(request.cookies.get("lang", ""), request.headers.get("accept-language", ""))
@@ -71,14 +69,6 @@ class Pages:
 
     def now(self) -> dict[str, Any]:
         return {"glance": self.glances.look()}
-
-    def now_drawn(self, language: str) -> str:
-        """The live part of Now: drawn once for all who watch in a language."""
-        glance = self.glances.look()
-        known = self._drawn.get(language)
-        if known is None or known[0] is not glance:
-            known = self._drawn[language] = glance, self.drawer.draw("_now.html", language, glance=glance)
-        return known[1]
 
     def task(self, name: str, language: str) -> dict[str, Any]:
         told = story(self.site.home, name)
@@ -108,33 +98,15 @@ class Pages:
 
     # -- streams --------------------------------------------------------------------------------------------
 
-    async def live(self, draw: Callable[[], str]) -> AsyncIterator[bytes]:
-        """A picture whenever it has changed."""
-        last = b""
-        yield b"retry: 500\n\n"
-        while not self.site.pulse.ended:
-            beat = self.site.pulse.beat
-            try:
-                html = await self.busy.run(draw)
-            except OvernightError as error:
-                html = f'<p class="note bad">{type(error).__name__}</p>'
-            mark = hashlib.sha256(html.encode()).digest()
-            if mark != last:
-                last = mark
-                yield _message(html)
-            else:
-                yield b": alive\n\n"
-            await self.busy.pause(APART_S)
-            await self.site.pulse.wait(beat, ALIVE_S)
+    def live(self, request: Request, draw: Callable[[], str]) -> Response:
+        """A picture whenever it has changed, the same for all who watch it in this language."""
+        key = f"{self.language(request)} {request.url.path}"
+        return stream(self.busy, self.pictures.watch(key, draw))
 
 
 def _tells(event: dict[str, Any]) -> bool:
     """Whether a record is worth a line of the live log; what a model is asked and what it used is counted elsewhere."""
     return event.get("kind") not in ("asking", "usage") and not looks.routine(event)
-
-
-def _message(html: str) -> bytes:
-    return "".join(f"data: {line}\n" for line in html.splitlines() if line.strip()).encode() + b"\n"
 
 
 def cost_of(told: TaskStory) -> dict[str, Any]:
@@ -208,7 +180,7 @@ async def _now(pages: Pages, request: Request) -> Response:
 
 async def _live_now(pages: Pages, request: Request) -> Response:
     language = pages.language(request)
-    return stream(pages.busy, pages.live(lambda: pages.now_drawn(language)))
+    return pages.live(request, lambda: pages.drawer.draw("_now.html", language, **pages.now()))
 
 
 async def _tasks(pages: Pages, request: Request) -> Response:
@@ -244,9 +216,7 @@ async def _task(pages: Pages, request: Request) -> Response:
 
 async def _live_task(pages: Pages, request: Request) -> Response:
     name, language = name_of(request), pages.language(request)
-    return stream(
-        pages.busy, pages.live(lambda: pages.drawer.draw("_task.html", language, **pages.task(name, language)))
-    )
+    return pages.live(request, lambda: pages.drawer.draw("_task.html", language, **pages.task(name, language)))
 
 
 def _run_number(request: Request) -> int | None:

@@ -10,13 +10,8 @@ from typing import Any
 from overnight import __version__
 from overnight.api.looks import brief
 from overnight.api.site import Site
-from overnight.durable.journal import verify_journal
-from overnight.errors import BadInput, JournalBroken
 from overnight.report.journal import JOURNAL, reading
 from overnight.report.nights import nights
-
-#: Events up to which the journal is verified while somebody waits for the page.
-QUICK = 200_000
 
 
 def model(site: Site) -> dict[str, Any]:
@@ -28,7 +23,7 @@ def model(site: Site) -> dict[str, Any]:
         "health": site.health(), "home": str(home), "disk": disk, "files": [part for part in parts if part[1]],
         "versions": (("Overnight", __version__), ("Python", platform.python_version()), ("SQLite", _sqlite()),
                      ("System", f"{platform.system()} {platform.release()} {platform.machine()}")),
-        "journal": _journal(site), "canaries": _canaries(site), "address": site.machine.web.address,
+        "journal": site.chain(), "canaries": _canaries(site), "address": site.machine.web.address,
         "now": time.time(),
     }  # fmt: skip
 
@@ -44,18 +39,6 @@ def _size(path: Any) -> int:
         return int(path.stat().st_size)
     except OSError:
         return 0
-
-
-def _journal(site: Site) -> dict[str, Any]:
-    """Whether its chain holds; not looked at while that would take long."""
-    if site.pulse.seq > QUICK:
-        return {"state": "long", "events": site.pulse.seq, "words": ""}
-    try:
-        return {"state": "whole", "events": verify_journal(site.home / JOURNAL), "words": ""}
-    except BadInput:
-        return {"state": "none", "events": 0, "words": ""}
-    except JournalBroken as error:
-        return {"state": "broken", "events": site.pulse.seq, "words": str(error)}
 
 
 def _canaries(site: Site) -> list[dict[str, Any]]:

@@ -180,7 +180,7 @@ class Journal:
         going on would hide it for good."""
         row = self.db.execute("SELECT seq, digest FROM event ORDER BY seq DESC LIMIT 1").fetchone()
         seq, last = (row["seq"], row["digest"]) if row else self.anchor()
-        head = _mark(self.db, HEAD)
+        head = mark_of(self.db, HEAD)
         if head is not None and head != (seq, last):
             raise JournalBroken(seq=head[0], problem=f"event {seq} is the last one left", path=self.home / "journal.db")
         return seq, last
@@ -249,7 +249,8 @@ def printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _mark(db: sqlite3.Connection, where: tuple[str, str]) -> tuple[int, str] | None:
+def mark_of(db: sqlite3.Connection, where: tuple[str, str]) -> tuple[int, str] | None:
+    """(sequence number, digest) that HEAD or ANCHOR keeps; None where there is none."""
     row = db.execute("SELECT value FROM record WHERE kind = ? AND key = ?", where).fetchone()
     if row is None:
         return None
@@ -259,7 +260,7 @@ def _mark(db: sqlite3.Connection, where: tuple[str, str]) -> tuple[int, str] | N
 
 def anchor(db: sqlite3.Connection) -> tuple[int, str]:
     """(sequence number, digest) before the first kept event: the end of the archive, or the beginning of time."""
-    return _mark(db, ANCHOR) or (0, GENESIS)
+    return mark_of(db, ANCHOR) or (0, GENESIS)
 
 
 def read_events(db: sqlite3.Connection, *, task: str | None = None, after: int = 0) -> Iterator[Event]:
@@ -301,7 +302,7 @@ def _check(db: sqlite3.Connection, archived: Archive | None) -> Break | int:
     found = verify(read_events(db), before, seq)
     if isinstance(found, Break):
         return found
-    head = _mark(db, HEAD)
+    head = mark_of(db, HEAD)
     if head is not None and head != (seq + found[0], found[1]):
         return Break(seq + found[0] + 1, f"it is missing: the last event was {head[0]}")
     return old[0] + found[0]
