@@ -387,3 +387,24 @@ def test_what_a_dead_warden_left_in_the_pipe_is_kept(scene: Scene) -> None:
     assert within(story()).end is End.LOST
     assert log.read_bytes() == b"last words"
     assert not Path(fifo).exists()
+
+
+def test_what_is_left_of_a_box_is_ended(scene: Scene) -> None:
+    """A process that outlived its warden, holds its output and says nothing keeps no run waiting for ever."""
+    who = identify(os.getpid())
+    scene.folder.mkdir(parents=True)
+    write_atomically(scene.folder / "warden.json", encode(Identity(who.pid, who.started - 1, who.boot)))
+    fifo = pipe_of(str(scene.folder / "agent.jsonl"))
+    os.mkfifo(fifo)
+    read, box = (os.open(fifo, flags) for flags in (os.O_RDONLY | os.O_NONBLOCK, os.O_WRONLY))
+    with subprocess.Popen(["sleep", "600"], stdout=box, start_new_session=True) as left:
+        with subprocess.Popen(["sleep", "600"], stdin=read, start_new_session=True) as reader:
+            try:
+                os.close(box)
+                os.close(read)
+                assert within(scene.fleet(BROKEN, gone_s=0.0).run(scene.spec())).end is End.LOST
+                assert left.wait() == -signal.SIGKILL
+                assert reader.poll() is None, "who only reads is no part of the box"
+            finally:
+                left.kill()
+                reader.kill()

@@ -28,7 +28,7 @@ def soak(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_a_short_soak_keeps_every_promise(tmp_path: Path) -> None:
     """Tasks and faults for a while: nothing lost, nothing twice, nothing left; the report says so, as do its figures."""
-    faults = "kill-daemon,stop-daemon,kill-agent,kill-watchdog,disk-full,clock-jump"
+    faults = "kill-daemon,stop-daemon,kill-warden,kill-agent,power-cut,kill-watchdog,disk-full,clock-jump"
     words = ("--for", "15s", "--seed", "5", "--tasks-per-minute", "40", "--no-cli", "--faults", faults)
     done = soak(tmp_path, *words, "--report", "soak.md")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -139,7 +139,7 @@ def test_what_is_left_is_found(tmp_path: Path) -> None:
     )  # fmt: skip
     with subprocess.Popen(["sleep", "600"], env={**os.environ, "OVERNIGHT_HOME": str(tmp_path)}) as left:
         try:
-            assert left.pid in dict(belonging(tmp_path))
+            assert left.pid in dict(belonging(tmp_path, repo.stage.disk))
         finally:
             left.kill()
-    assert left.pid not in dict(belonging(tmp_path))
+    assert left.pid not in dict(belonging(tmp_path, repo.stage.disk))

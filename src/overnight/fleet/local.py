@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from overnight.durable.identity import Identity, is_alive
+from overnight.fleet.holders import end_writers
 from overnight.missions import memory
 from overnight.missions.codec import decode, encode
 from overnight.missions.limits import Contact
@@ -28,6 +29,8 @@ from overnight.missions.runbook import RunbookUse
 
 #: How often a lock is looked at whose holder has not said who it is: a warden that starts, or another who looks.
 LOOK_S = 0.01
+#: A box whose warden is dead is gone within this time by itself; what is left of it then is killed.
+GONE_S = 10.0
 #: Wardens that end without a word before the run counts as a failed launch.
 TRIES = 3
 #: What the agent prints.
@@ -44,8 +47,11 @@ class LocalFleet:
         command: Sequence[str],
         environ: Mapping[str, str],
         observer: Callable[[str, str], None] = lambda _moment, _label: None,
+        gone_s: float = GONE_S,
     ) -> None:
-        """command: starts a warden when the run directory is appended to it. observer: told before and after that."""
+        """command: starts a warden when the run directory is appended to it. observer: told before and after that.
+        gone_s: see `GONE_S`."""
+        self._gone_s = gone_s
         self._home, self._command, self._environ, self._observer = home, list(command), dict(environ), observer
         #: Wardens that this process started and that were not reaped yet.
         self._children: set[int] = set()
@@ -60,7 +66,7 @@ class LocalFleet:
                 if ours and read_outcome(folder) is not None:
                     continue
                 if ours and (end := _end_without_word(folder, spec, tries, said)) is not None:
-                    await _box_gone(folder)
+                    await _box_gone(folder, self._gone_s)
                     write_outcome(folder, end)
                     return end
             if ours:
@@ -248,8 +254,9 @@ def _never_started(folder: Path, spec: RunSpec, said: str) -> RunOutcome:
 # -- processes ----------------------------------------------------------------------------------------------
 
 
-async def _box_gone(folder: Path) -> None:
-    """A box dies with its warden, though not in the same instant: what comes next needs its folders for itself.
+async def _box_gone(folder: Path, within: float) -> None:
+    """A box dies with its warden, though not in the same instant: what comes next needs its folders for itself. What
+    does not die by itself is helped.
 
     Whatever holds a box together has the FIFOs for its output open for writing from before its start to its end. What
     the warden did not take out of them any more goes to the logs.
@@ -261,7 +268,7 @@ async def _box_gone(folder: Path) -> None:
         except FileNotFoundError:  # there was no box yet, or it ended in order
             continue
         try:
-            async for piece in _until_nobody_writes(fd):
+            async for piece in _until_nobody_writes(fd, within):
                 with contextlib.suppress(OSError), log.open("ab") as file:  # a full disk takes no more
                     file.write(piece)
         finally:
@@ -269,9 +276,13 @@ async def _box_gone(folder: Path) -> None:
         Path(pipe_of(str(log))).unlink(missing_ok=True)
 
 
-async def _until_nobody_writes(fd: int) -> AsyncGenerator[bytes]:
-    """What comes out of a FIFO, until nobody has it open for writing."""
+async def _until_nobody_writes(fd: int, within: float) -> AsyncGenerator[bytes]:
+    """What comes out of a FIFO, until nobody has it open for writing: whoever still does after a time is killed."""
+    kill_at = time.monotonic() + within
     while True:
+        if time.monotonic() >= kill_at:
+            await asyncio.to_thread(end_writers, fd)
+            kill_at += max(within, 1.0)
         try:
             piece = os.read(fd, _PIECE)
         except BlockingIOError:

@@ -356,7 +356,7 @@ class Soak:
     def _left(self) -> tuple[str, ...]:
         """Processes that are still there after they had time to go; they are ended then."""
         until = time.monotonic() + _GRACE_S
-        while (found := list(belonging(self.stage.folder))) and time.monotonic() < until:
+        while (found := list(belonging(self.stage.folder, self.stage.disk))) and time.monotonic() < until:
             time.sleep(TICK_S)
         for pid, _ in found:
             send(pid, signal.SIGKILL)

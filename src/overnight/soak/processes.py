@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections import defaultdict
@@ -39,18 +40,29 @@ class Sampler:
         return tuple(Life(role=role, pid=pid, samples=tuple(each)) for (role, pid), each in self._found.items())
 
 
-def belonging(folder: Path, but: frozenset[int] = frozenset()) -> Iterator[tuple[int, str]]:
-    """Processes whose command line or environment names the folder, with their command lines; no zombies."""
-    needle = os.fsencode(folder)
+def belonging(folder: Path, disk: Path) -> Iterator[tuple[int, str]]:
+    """Processes whose command line or environment names the folder, or that have a file open on the disk, if that is
+    one of its own; with their command lines. No zombies."""
+    needle, device = os.fsencode(folder), disk.stat().st_dev
+    device = device if device != folder.stat().st_dev else None
     for place in Path("/proc").iterdir():
-        if not place.name.isdigit() or int(place.name) in but | {os.getpid()}:
+        if not place.name.isdigit() or int(place.name) == os.getpid():
             continue
         try:
             argv, environ = (place / "cmdline").read_bytes(), (place / "environ").read_bytes()
+            if needle in argv or needle in environ or (device is not None and _opened(place, device)):
+                yield int(place.name), argv.replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
-        if needle in argv or needle in environ:
-            yield int(place.name), argv.replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def _opened(process: Path, device: int) -> bool:
+    """Whether it has a file open on a file system."""
+    for each in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if each.stat().st_dev == device:
+                return True
+    return False
 
 
 def below(pid: int) -> list[int]:
