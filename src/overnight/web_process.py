@@ -22,6 +22,7 @@ import msgspec
 
 from overnight.api.access import FOLDER
 from overnight.api.settings import WebSettings
+from overnight.api.shapes import LevelRow
 from overnight.api.site import Machine, Site
 from overnight.config import POLICY_FILE, Settings, bound, read_policy, read_settings, state_home
 from overnight.durable.identity import Identity, identify, is_alive
@@ -221,9 +222,23 @@ def machine_of(settings: Settings, home: Path) -> Machine:
             base=base, user=user, repo=policy.guard, sensitive=policy.paths.sensitive, reach=policy.box.egress
         )  # fmt: skip
 
+    def levels(repo: Repo) -> tuple[LevelRow, ...]:
+        from overnight.judge.autonomy import Fate
+        from overnight.judge.routing import Kind
+        from overnight.wiring import examiner_for
+
+        policy = bound(policy_of(repo), settings).policy.autonomy
+        examiner, rows = examiner_for(settings, home, redactor), list[LevelRow]()
+        for kind in Kind:
+            stands, fates = asyncio.run(examiner.level(repo, kind, policy))
+            numbers = {fate.value: fates.count(fate) for fate in Fate}
+            rows.append(LevelRow(repo=repo.name, kind=kind, level=stands.level, why=stands.why, **numbers))
+        return tuple(rows)
+
     return Machine(
         home=home, web=settings.web, ceilings=settings.limits.window, budget=settings.budget, usage=settings.usage, night_ends=settings.report.at,
-        prices=settings.prices, webhook_secret=hooks, redact=redact, admit=admit, layers=layers,
+        prices=settings.prices, webhook_secret=hooks, hidden=(settings.forge.token_variable, settings.forge.webhook_variable),
+        report=settings.report, notify=settings.notify, levels=levels, redact=redact, admit=admit, layers=layers,
     )  # fmt: skip
 
 

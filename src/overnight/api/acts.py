@@ -12,12 +12,14 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from overnight.api.shapes import Added, Approve, Done, Lift, NewLimit, NewTask, OldLimit, Reject
+from overnight.api.jobs import Job
+from overnight.api.shapes import Added, Approve, Done, Lift, NewLevel, NewLimit, NewTask, OldLimit, Reject
 from overnight.api.site import Site
 from overnight.durable import pauses
 from overnight.durable.limits import BREAKER, CEILING, LIFTED, WINDOWS
 from overnight.errors import BadInput, BadState, DaemonUnreachable, NotDecided, StateNotWritable, UnknownAgent
 from overnight.flows.task import WORK
+from overnight.judge.autonomy import LEVEL, Override, level_key
 from overnight.landing.text import one_line
 from overnight.missions.approval import Action, Redeemed, Refusal
 from overnight.missions.codec import builtins
@@ -31,6 +33,7 @@ from overnight.people.operators import CLI, cli_operator
 from overnight.people.verbs import read_redeemed
 from overnight.ports import Examined
 from overnight.report.find import repo_named, task_id
+from overnight.report.inbox import find_item
 from overnight.report.limits import limits
 from overnight.report.status import read_pauses, repos, unended
 from overnight.report.story import story
@@ -324,6 +327,36 @@ def _user() -> str:
 
 def _doing(row: TaskRow) -> str:
     return row.phase if row.hold is None else f"held ({row.hold.reason})"
+
+
+def answer_item(site: Site, item: str, words: str, actor: str) -> Done:
+    """Answer what is in the inbox: a task that asks, or a call that was denied."""
+    found = find_item(site.home, item)
+    if not words.strip():
+        raise BadInput(problem="The answer is empty. Say what the task needs to know.")
+    given = read_redeemed(site.ask("answer", actor, ask=found.id, words=words, sender=_user(), channel=CLI))
+    if isinstance(given, Refusal):
+        raise NotDecided(words=given.words, next="Look at it again.")
+    return Done(task=found.task, message=f"{found.id} has its answer.")
+
+
+def set_level(site: Site, new: NewLevel, actor: str) -> Done:
+    """A person's word on the level of a repo and kind of work."""
+    name = repo_named(site.home, new.repo).name
+    word = Override(level=new.level, since=time.time(), by=_user())
+    site.ask("put", actor, kind=LEVEL, key=level_key(name, new.kind), value=builtins(word))
+    return Done(message=f"{name}, {new.kind}: {'begins anew' if new.level is None else f'{new.level} from here on'}.")
+
+
+def replay(site: Site, task: str, n: int | None) -> Job:
+    """Run a recorded run of a task again, at no cost. Raises BadState where there is none."""
+    told = story(site.home, task)
+    runs = [
+        run for run in told.runs if run.outcome is not None and (n is None or (run.life, run.n) == (told.row.life, n))
+    ]
+    if not runs:
+        raise BadState(task=told.row.id, state=told.row.phase, verb="replay", next="No such run of it has ended.")
+    return site.jobs.replay(runs[-1].id)
 
 
 # -- money and limits ---------------------------------------------------------------------------------------

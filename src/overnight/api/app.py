@@ -120,12 +120,14 @@ def _handler(site: Site, busy: Busy, operation: Operation) -> Callable[[Request]
         body = read_body(await request.body(), request, operation) if operation.body is not None else None
         asked = Asked(site, str(request.state.who), name_of(request), read_query(request, operation.query), body)
         answer = await busy.run(_answered, operation, asked)
-        return Response(answer, status_code=operation.status, media_type="application/json")
+        return Response(answer, status_code=operation.status, media_type=operation.media)
 
     return handle
 
 
 def _answered(operation: Operation, asked: Asked) -> bytes:
+    if operation.media != "application/json":
+        return asked.site.machine.redact(operation.do(asked)).encode()
     return msgspec.json.encode(without(operation.do(asked), asked.site.machine.redact))
 
 

@@ -12,48 +12,61 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from overnight.api import acts, looks
+from overnight.api.jobs import Job
 from overnight.api.shapes import (
     Added,
     Answer,
     Approve,
+    AuditQuery,
     Diff,
     Done,
     EventList,
     Explain,
     Explained,
+    LevelRow,
     Lift,
     Log,
     LogQuery,
+    NewLevel,
     NewLimit,
     NewTask,
     NightQuery,
     Nothing,
     OldLimit,
     Reject,
+    ReplayOf,
+    RepoQuery,
     RunQuery,
     Scope,
     StatusQuery,
     TasksQuery,
     UsageQuery,
+    Versions,
 )
 from overnight.api.site import Health, Site
-from overnight.errors import BadState
+from overnight.audit.shown import CallView
+from overnight.errors import BadState, UnknownTask
 from overnight.judge.evidence import Evidence
 from overnight.judge.risk import Risk
 from overnight.judge.routing import Line
 from overnight.missions.task import Repo
+from overnight.people.inbox import Item
 from overnight.ports import Examined
 from overnight.report.brief import Brief, NightRow
 from overnight.report.budget import BudgetView, budget
 from overnight.report.find import repo_named
+from overnight.report.inbox import inbox
 from overnight.report.limits import LimitsView, limits
 from overnight.report.nights import nights
+from overnight.report.notify import TargetView, targets
 from overnight.report.now import NowView
 from overnight.report.routes import routes
+from overnight.report.schedule import Schedule
 from overnight.report.status import repos, status
 from overnight.report.story import story
 from overnight.report.tasks import TaskPage, tasks
 from overnight.report.usage import UsageView
+from overnight.report.verified import Verified
 from overnight.report.views import StatusView, TaskRow, TaskStory
 
 #: What a part of an address may be: never a path.
@@ -86,6 +99,8 @@ class Operation:
     query: type[Struct] = Nothing
     body: type[Struct] | None = None
     status: int = 200
+    #: What it answers with; anything but JSON is a text.
+    media: str = "application/json"
 
     @property
     def id(self) -> str:
@@ -128,6 +143,23 @@ def _task_events(ask: Asked) -> EventList:
     return EventList(events=looks.events(ask.site, ask.query.offset, ask.query.limit, name))
 
 
+def _inbox(ask: Asked) -> tuple[Item, ...]:
+    return inbox(ask.site.home, None if ask.query.repo is None else repo_named(ask.site.home, ask.query.repo).name)
+
+
+def _levels(ask: Asked) -> tuple[LevelRow, ...]:
+    home, name = ask.site.home, ask.query.repo
+    known = repos(home) if name is None else (repo_named(home, name),)
+    return tuple(row for repo in known for row in ask.site.machine.levels(repo))
+
+
+def _job(ask: Asked) -> Job:
+    found = ask.site.jobs.get(ask.name)
+    if found is None:
+        raise UnknownTask(task=ask.name, hint="")
+    return found
+
+
 OPERATIONS: tuple[Operation, ...] = (
     # -- look
     Operation("GET", "/api/status", "What needs you, what goes on, what ended, for each repo.", _status, StatusView, StatusQuery),
@@ -152,6 +184,21 @@ OPERATIONS: tuple[Operation, ...] = (
               lambda a: budget(a.site.home, a.site.machine.budget, time.time()), BudgetView),
     Operation("GET", "/api/report", "What a night brought.", lambda a: looks.brief(a.site, a.query.night), Brief, NightQuery),
     Operation("GET", "/api/nights", "Every night whose brief is kept.", lambda a: nights(a.site.home), tuple[NightRow, ...]),
+    Operation("GET", "/api/report/markdown", "The same to be read.",
+              lambda a: looks.written(a.site, a.query.night, "markdown"), str, NightQuery, media="text/markdown"),
+    Operation("GET", "/api/report/html", "The same as a page that needs nothing else.",
+              lambda a: looks.written(a.site, a.query.night, "html"), str, NightQuery, media="text/html"),
+    Operation("GET", "/api/inbox", "Everything that you are asked, whole.", _inbox, tuple[Item, ...], RepoQuery),
+    Operation("GET", "/api/schedule", "What comes by itself, and when.", lambda a: looks.coming(a.site), Schedule),
+    Operation("GET", "/api/levels", "How much may happen without you, for each repo and kind of work.", _levels, tuple[LevelRow, ...], RepoQuery),
+    Operation("GET", "/api/notify", "Who is told, and how that goes.",
+              lambda a: targets(a.site.home, a.site.machine.notify.targets), tuple[TargetView, ...]),
+    Operation("GET", "/api/tasks/{task}/audit", "Its calls as the audit has them.", lambda a: looks.audited(a.site, a.name, a.query), tuple[CallView, ...], AuditQuery),
+    Operation("GET", "/api/version", "What is at work.", lambda _: looks.versions(), Versions),
+    Operation("GET", "/api/journal", "Whether the journal's chain holds, as far as it was followed; asked again, it is followed on.",
+              lambda a: a.site.chain(), Verified),
+    Operation("GET", "/api/jobs", "Long work: what goes on, and what came of the last of each.", lambda a: a.site.jobs.all(), tuple[Job, ...]),
+    Operation("GET", "/api/jobs/{job}", "One of them.", _job, Job),
     # -- steer
     Operation("POST", "/api/tasks", "Put a task on the queue.", lambda a: acts.add(a.site, a.body, a.actor), Added, body=NewTask, status=201),
     Operation("POST", "/api/tasks/{task}/pause", "Let nothing new start for it.", lambda a: acts.pause(a.site, a.name, a.actor), Done),
@@ -165,6 +212,13 @@ OPERATIONS: tuple[Operation, ...] = (
               lambda a: acts.approve(a.site, a.name, a.body, a.actor), Done, body=Approve),
     Operation("POST", "/api/tasks/{task}/reject", "Say no to exactly this commit.",
               lambda a: acts.reject(a.site, a.name, a.body, a.actor), Done, body=Reject),
+    Operation("POST", "/api/tasks/{task}/replay", "Run a recorded run again, at no cost; a job.",
+              lambda a: acts.replay(a.site, a.name, a.body.run), Job, body=ReplayOf, status=202),
+    Operation("POST", "/api/inbox/{item}/answer", "Answer one thing of the inbox, also a denied call.",
+              lambda a: acts.answer_item(a.site, a.name, a.body.text, a.actor), Done, body=Answer),
+    Operation("PUT", "/api/levels", "Set a level, or have it begin anew.", lambda a: acts.set_level(a.site, a.body, a.actor), Done, body=NewLevel),
+    Operation("POST", "/api/jobs/{job}", "Begin `audit` (prove it) or `doctor` (look the machine over).",
+              lambda a: a.site.jobs.begin(a.name), Job, status=202),
     Operation("POST", "/api/pause", "Let nothing new start, anywhere or in one repo.",
               lambda a: acts.pause_all(a.site, a.body.repo, a.actor), Done, body=Scope),
     Operation("POST", "/api/resume", "Take back the pauses that people made.",

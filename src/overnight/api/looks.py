@@ -9,12 +9,26 @@ import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
-from overnight.api.shapes import Diff, DiffFile, DiffLine, Event, Explain, Explained, Log, LogLine, LogQuery, UsageQuery
+from overnight.api.shapes import (
+    AuditQuery,
+    Diff,
+    DiffFile,
+    DiffLine,
+    Event,
+    Explain,
+    Explained,
+    Log,
+    LogLine,
+    LogQuery,
+    UsageQuery,
+    Versions,
+)
 from overnight.api.site import Site
+from overnight.audit.shown import CallView, calls, denied, files_of
 from overnight.errors import BadInput, BadState, RepositoryGone
 from overnight.guard.redact import sanitised
 from overnight.judge.evidence import Evidence, digest
@@ -25,8 +39,11 @@ from overnight.missions.places import evidence_file
 from overnight.missions.task import Repo
 from overnight.ports import Examined
 from overnight.report.brief import Brief
+from overnight.report.budget import budget
 from overnight.report.find import repo_named
+from overnight.report.limits import limits
 from overnight.report.rundir import EVENTS, folder_of, lines_from, moment_of, read_event, routine, words_of
+from overnight.report.schedule import Schedule, schedule
 from overnight.report.status import repos
 from overnight.report.story import story
 from overnight.report.usage import UsageView, Wanted
@@ -310,6 +327,41 @@ def brief(site: Site, name: str | None) -> Brief:
         return read_brief(site.home, span, now, without=machine.redact, ceilings=machine.ceilings, alive=alive)
 
     return site.lately.get(("brief", span.name, span.since, alive), site.mark(), made)
+
+
+def versions() -> Versions:
+    """What is at work."""
+    import platform
+    import sqlite3
+
+    from overnight import __version__
+
+    return Versions(
+        overnight=__version__, python=platform.python_version(), sqlite=sqlite3.sqlite_version,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+    )  # fmt: skip
+
+
+def coming(site: Site) -> Schedule:
+    """What comes by itself."""
+    now, machine = time.time(), site.machine
+    seen, spent = limits(site.home, machine.ceilings, now), budget(site.home, machine.budget, now)
+    return schedule(site.home, now, seen, spent, machine.report, machine.notify)
+
+
+def audited(site: Site, task: str, query: AuditQuery) -> tuple[CallView, ...]:
+    """The latest calls of a task that are on record in the audit."""
+    name = story(site.home, task).row.id
+    found = [view for file in files_of(site.home, name) for view in calls(site.home, file)]
+    return tuple(denied(found) if query.denied else found)[-query.limit :]
+
+
+def written(site: Site, night: str | None, form: Literal["markdown", "html"]) -> str:
+    """A night's brief to be read."""
+    from overnight.report import brief_render
+
+    found = brief(site, night)
+    return brief_render.page(found) if form == "html" else brief_render.markdown(found)
 
 
 # -- events -------------------------------------------------------------------------------------------------

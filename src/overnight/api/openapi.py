@@ -53,7 +53,7 @@ def _operation(each: Operation, known: dict[int, Any], components: dict[str, Any
     fault = {"description": "Why not.", "content": _json({"$ref": _REF.format(name="Problem")})}
     codes = ["400", "401", "403", "404", "408", "409", "413", "421", "429", "500", "503"]
     codes += ["415"] if each.body is not None else []
-    answer = {"description": each.summary, "content": _json(known[id(each.answer)])}
+    answer = {"description": each.summary, "content": {each.media: {"schema": known[id(each.answer)]}}}
     out: dict[str, Any] = {
         "operationId": each.id,
         "summary": each.summary,

@@ -8,6 +8,8 @@ from msgspec import Meta, Struct
 
 from overnight.guard.judgement import Finding
 from overnight.guard.verdict import Verdict
+from overnight.judge.routing import Kind
+from overnight.missions.judging import Level
 from overnight.missions.policy import LandingMode, Tier
 from overnight.report.views import State
 
@@ -120,6 +122,22 @@ class NightQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     night: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
 
 
+class RepoQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query about one repo."""
+
+    #: Name of the only repo that is wanted.
+    repo: Name | None = None
+
+
+class AuditQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Query of a task's audit."""
+
+    #: Only calls that were refused, or that nobody decided.
+    denied: bool = False
+    #: How many, the latest ones.
+    limit: Limit = 200
+
+
 # -- bodies -------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +230,22 @@ class Lift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seconds: Annotated[float, Meta(gt=0, le=7 * 86400)] = 5 * 3600.0
 
 
+class ReplayOf(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which run is run again."""
+
+    #: Number of the run in the task's present life; null is the last one.
+    run: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+
+
+class NewLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person's word on a level."""
+
+    repo: Name
+    kind: Kind
+    #: Null: it begins where the repo's policy lets it begin.
+    level: Level | None
+
+
 class Explain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A command to be judged; nothing of it is run."""
 
@@ -221,6 +255,33 @@ class Explain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # -- answers ------------------------------------------------------------------------------------------------
+
+
+class LevelRow(Struct, frozen=True, kw_only=True):
+    """How much may happen without a person, for one repo and kind of work."""
+
+    repo: str
+    #: text, chore, test, fix, feature or delicate.
+    kind: str
+    #: L1, L2 or L3.
+    level: str
+    why: str
+    #: How many changes ended so, since a person's last word on this level.
+    landed: int
+    mended: int
+    rejected: int
+    reverted: int
+    #: Broken bounds.
+    security: int
+
+
+class Versions(Struct, frozen=True, kw_only=True):
+    """What is at work."""
+
+    overnight: str
+    python: str
+    sqlite: str
+    system: str
 
 
 class Explained(Struct, frozen=True, kw_only=True):

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from overnight.api.access import Access
+from overnight.api.jobs import Jobs
 from overnight.api.lately import Lately
 from overnight.api.pulse import Pulse
 from overnight.api.settings import WebSettings
+from overnight.api.shapes import LevelRow
 from overnight.durable.client import Client
 from overnight.errors import OvernightError
 from overnight.guard.policy import Layers
@@ -24,7 +26,9 @@ from overnight.judge.budget import BudgetSettings
 from overnight.judge.limits import Ceilings
 from overnight.missions.codec import convert
 from overnight.missions.task import Repo, Task
+from overnight.people.settings import NotifySettings
 from overnight.report.journal import JOURNAL, reading, snapshot
+from overnight.report.nights import ReportSettings
 from overnight.report.now import NowView, read_now
 from overnight.report.rundir import folder_of
 from overnight.report.verified import Following, Verified
@@ -44,6 +48,11 @@ PING_EVERY_S = 1.0
 CHAIN_S, CHAIN_WANTED_S = 0.1, 300.0
 
 
+def no_levels(_repo: Repo) -> tuple[LevelRow, ...]:
+    """None are known."""
+    return ()
+
+
 class Machine(Struct, frozen=True, kw_only=True):
     """What is known about the machine that is served."""
 
@@ -55,6 +64,12 @@ class Machine(Struct, frozen=True, kw_only=True):
     prices: dict[str, Price] = {}
     #: What GitHub signs webhooks with; empty: none is taken.
     webhook_secret: str = ""
+    #: Variables of the environment that no child of this server is given.
+    hidden: tuple[str, ...] = ()
+    report: ReportSettings = ReportSettings()
+    notify: NotifySettings = NotifySettings()
+    #: How much may happen without a person in a repo. Raises what reading its policy raises.
+    levels: Callable[[Repo], tuple[LevelRow, ...]] = no_levels
     #: When a night ends, by this machine's clock.
     night_ends: str = "07:00"
     #: Takes secrets out of a text.
@@ -95,6 +110,7 @@ class Site:
         self.machine, self.home = machine, machine.home
         self.access = Access(machine.home, float(machine.web.session))
         self.pulse = Pulse(machine.home)
+        self.jobs = Jobs(machine.home, machine.redact, machine.hidden, self.pulse.touch)
         self._daemon: DaemonView | None = None
         self._answered: float | None = None
         self._lock = threading.Lock()
@@ -114,6 +130,7 @@ class Site:
     def stop(self) -> None:
         """No more looks."""
         self._ended.set()
+        self.jobs.stop()
         self.pulse.stop()
         self._pinger.join(timeout=15)
 

@@ -6,8 +6,8 @@ import asyncio
 import time
 
 import click
-from msgspec import Struct
 
+from overnight.api.shapes import LevelRow
 from overnight.cli import home
 from overnight.cli.gitlook import open_repo, target_policy
 from overnight.cli.paper import Paper, Part, say, say_json
@@ -19,24 +19,6 @@ from overnight.missions.judging import Level
 from overnight.missions.task import Repo
 from overnight.report.find import repo_named
 from overnight.report.status import repos
-
-
-class LevelRow(Struct, frozen=True, kw_only=True):
-    """How much may happen without a person, for one repo and kind of work."""
-
-    repo: str
-    #: text, chore, test, fix, feature or delicate.
-    kind: str
-    #: L1, L2 or L3.
-    level: str
-    why: str
-    #: How many changes ended so, since a person's last word on this level.
-    landed: int
-    mended: int
-    rejected: int
-    reverted: int
-    #: Broken bounds.
-    security: int
 
 
 @click.group(invoke_without_command=True)

@@ -13,9 +13,9 @@ from typing import Any
 import click
 from msgspec import Struct
 
+from overnight.api.shapes import LevelRow
 from overnight.cli.app import EXIT_CODES, SECTIONS, load
 from overnight.cli.guard import Explained
-from overnight.cli.levels import LevelRow
 from overnight.cli.service_view import ServiceView
 from overnight.cli.status import Seen
 from overnight.doctor.findings import Diagnosis, Sighting
