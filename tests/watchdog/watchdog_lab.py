@@ -72,6 +72,9 @@ class Ear(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.said: queue.Queue[dict[str, Any]] = queue.Queue()
         self.pings: queue.Queue[float] = queue.Queue()
+        #: It takes no message while this is so; what it refused.
+        self.refuses = False
+        self.refused: queue.Queue[dict[str, Any]] = queue.Queue()
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
         self._thread.start()
 
@@ -99,15 +102,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.refuses:
+            self.server.refused.put(json.loads(body))
+            self._answer(503)
+            return
         self.server.said.put(json.loads(body))
-        self._yes()
+        self._answer(200)
 
     def do_GET(self) -> None:
         self.server.pings.put(time.monotonic())
-        self._yes()
+        self._answer(200)
 
-    def _yes(self) -> None:
-        self.send_response(200)
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

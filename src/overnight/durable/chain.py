@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 
 from msgspec import Struct
+
+from overnight.durable.links import digest_of
 
 #: The digest before the first event.
 GENESIS = "0" * 64
@@ -33,8 +33,7 @@ class Event(Struct, frozen=True):
 
 def digest(event: Event, before: str) -> str:
     """SHA-256, hex, over the event and the digest before it."""
-    body = [event.seq, event.at, event.task, event.actor, event.what, event.why, event.data, before]
-    return hashlib.sha256(json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+    return digest_of((event.seq, event.at, event.task, event.actor, event.what, event.why, event.data), before)
 
 
 class Break(Struct, frozen=True):

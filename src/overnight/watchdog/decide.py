@@ -34,8 +34,8 @@ JUMP_S, SLEPT_S = 30.0, 30.0
 MANAGER_S = 1.25 * CAP_S + 60.0
 #: A daemon whose loop turns and that drives nothing of what is ready.
 NO_PROGRESS_S = 300.0
-#: A run may be longer than its limit by a tenth and this, and dearer by a quarter and this, before its warden has failed.
-WALL_S, DOLLARS = 300.0, 0.5
+#: A run may pass its wall clock and its allowance by these shares, and by `Rules.wall_slack` and `Rules.spend_slack`.
+WALL, SPEND = 1.1, 1.25
 DAEMON = "daemon"
 
 
@@ -145,7 +145,7 @@ class _Turn:
                 "journal", f"the journal is not whole: {self.sight.journal}. `overnight journal verify` says more"
             )
         else:
-            self.over("journal", "the journal can be read again")
+            self.over("journal", "the journal fits together as it is now")
 
     # -- the daemon -----------------------------------------------------------------------------------------
 
@@ -294,9 +294,10 @@ class _Turn:
             how = "is stopped by a signal" if seen.stopped else "hangs"
             return f"the warden of {seen.run} {how}: no sign of life for {_span(age)}"
         lasted = seen.age - self.state.slept[f"run {seen.run}"]
-        if seen.wall is not None and lasted > seen.wall * 1.1 + WALL_S:
+        if seen.wall is not None and lasted > seen.wall * WALL + self.rules.wall_slack:
             return f"the warden of {seen.run} lets it run for {_span(lasted)}, {_span(seen.wall)} are allowed"
-        if seen.spent is not None and seen.allowed is not None and seen.spent > seen.allowed * 1.25 + DOLLARS:
+        most = None if seen.allowed is None else seen.allowed * SPEND + self.rules.spend_slack
+        if seen.spent is not None and most is not None and seen.spent > most:
             return f"the warden of {seen.run} let it spend {seen.spent:.2f} USD, {seen.allowed:.2f} USD are allowed"
         return ""
 

@@ -25,6 +25,9 @@ class Rules:
     ping: str = ""
     ping_every: float = 60.0
     remind: float = 14400.0
+    #: Seconds and US dollars by which a run may pass its limits before its warden has failed, beside a share of them.
+    wall_slack: float = 300.0
+    spend_slack: float = 0.5
 
 
 class Severity(StrEnum):

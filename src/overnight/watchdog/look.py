@@ -9,11 +9,12 @@ import random
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from overnight.durable.beat import NAME as BEAT
+from overnight.watchdog.chain import Place, bite
 from overnight.watchdog.facts import Beat, DaemonSeen, Sight, WardenSeen
 
 #: Seconds that the daemon may take to answer.
@@ -21,11 +22,26 @@ ANSWERS_S = 5.0
 _MAGIC = b"SQLite format 3\0"
 
 
-class Looker:
-    """Looks, and remembers how far it has read what runs spent."""
+class Clocks(NamedTuple):
+    """Where times are read; a test has its own."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    #: Seconds that stand still while the machine sleeps; seconds since the boot, with its sleep; epoch seconds.
+    mono: Callable[[], float]
+    boot: Callable[[], float]
+    wall: Callable[[], float]
+
+
+class Looker:
+    """Looks, and remembers how far it has read what runs spent, and how far the journal was checked."""
+
+    def __init__(
+        self, home: Path, *, clocks: Clocks | None = None, root: Path = Path("/"), place: Place | None = None
+    ) -> None:
+        """root: where the system's folders (`proc`, `sys`) are looked for. place: how far the journal was checked."""
+        self._home, self._root = home, root
+        self._clocks = clocks or Clocks(time.monotonic, boot_time, time.time)
+        #: Where the journal's chain was left.
+        self.place = place or Place()
         #: Run -> (offset in its events, US dollars so far).
         self._spent: dict[str, tuple[int, float]] = {}
         #: Runs that ended and were seen once as ended.
@@ -33,13 +49,22 @@ class Looker:
 
     def look(self, *, ask: bool) -> Sight:
         """ask: ask the daemon at its socket too. May hang with the disk: called from a thread that may be left behind."""
-        began = time.monotonic()
-        disk, memory, journal = self._disk(), _memory(), journal_problem(self._home / "journal.db")
+        clocks = self._clocks
+        began, disk, journal = clocks.mono(), self._disk(), self._journal()
         daemon, wardens = self._daemon(ask=ask), tuple(self._wardens())
+        memory = free_memory(self._root, daemon.beat.pid if daemon is not None and daemon.alive else os.getpid())
         return Sight(
-            began=began, mono=time.monotonic(), boot=boot_time(), wall=time.time(), disk=disk, memory=memory,
+            began=began, mono=clocks.mono(), boot=clocks.boot(), wall=clocks.wall(), disk=disk, memory=memory,
             journal=journal, daemon=daemon, wardens=wardens, chance=random.random(),
         )  # fmt: skip
+
+    def _journal(self) -> str:
+        """What is wrong with its file or with its chain."""
+        path = self._home / "journal.db"
+        if problem := journal_problem(path):
+            return problem
+        self.place, problem = bite(path, self.place, self._clocks.wall)
+        return problem
 
     def _disk(self) -> int | None:
         try:
@@ -214,13 +239,53 @@ def _beat_of(folder: Path) -> float | None:
         return None
 
 
-def _memory() -> int | None:
-    try:
-        import psutil
+def free_memory(root: Path, pid: int) -> int | None:
+    """Bytes of memory that a process may still take: the machine's, or what is left in a control group of its."""
+    machine = _meminfo(root)
+    if machine is None:
+        try:
+            import psutil
 
-        return int(psutil.virtual_memory().available)
-    except (ImportError, OSError, RuntimeError):
-        return None
+            machine = int(psutil.virtual_memory().available)
+        except (ImportError, OSError, RuntimeError):
+            return None
+    return min([machine, *_groups(root, pid)])
+
+
+def _meminfo(root: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return None
+
+
+def _groups(root: Path, pid: int) -> Iterator[int]:
+    """What is left in each control group (version 2) above a process that has a limit; its cache can be had back."""
+    try:
+        lines = (root / f"proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    name = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
+    top = root / "sys/fs/cgroup"
+    folder = top / name.strip("/")
+    while name and folder.is_relative_to(top):
+        with contextlib.suppress(OSError, ValueError):
+            most = (folder / "memory.max").read_text().strip()
+            if most != "max":
+                used = int((folder / "memory.current").read_text())
+                yield max(0, int(most) - used + _cache(folder))
+        if folder == top:
+            return
+        folder = folder.parent
+
+
+def _cache(folder: Path) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (folder / "memory.stat").read_text().splitlines():
+            if line.startswith("inactive_file "):
+                return int(line.split()[1])
+    return 0
 
 
 def _json(path: Path) -> dict[str, Any] | None:

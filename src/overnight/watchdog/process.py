@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from overnight.watchdog import act
+from overnight.watchdog.chain import Place
 from overnight.watchdog.decide import asks, decide
 from overnight.watchdog.facts import KillDaemon, KillWarden, Ping, Rules, Severity, Sight, StartDaemon, State, Tell
 from overnight.watchdog.look import Looker, boot_time
-from overnight.watchdog.tell import pinger, spool, ways
+from overnight.watchdog.tell import OUTBOX, Shelf, packed, pinger, spool, unpack, ways
 
 #: A look that takes longer than this, seconds, did not end.
 LOOK_S = 15.0
@@ -27,15 +28,22 @@ LOOK_S = 15.0
 MEMORY = "watchdog.json"
 LOCK = "watchdog.lock"
 _STEP_S = 0.25
+#: What is yet to be written when it is asked to end may take so long.
+SETTLE_S = 2.0
 
 
 class Watchdog:
     """Watches one state folder."""
 
-    def __init__(self, home: Path, rules: Rules, environ: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, rules: Rules, environ: Mapping[str, str], looker: Looker | None = None) -> None:
+        """looker: looks at another machine than this one, for a test."""
         self._home, self._rules = home, rules
-        self._looker, self._state = Looker(home), _remembered(home)
+        self._state, place = _remembered(home)
+        self._looker = looker or Looker(home, place=place)
         self._ways, self._pinger = ways(rules, environ), pinger(rules, environ)
+        with contextlib.suppress(OSError):
+            unpack((home / OUTBOX).read_text(), self._ways)
+        self._memory, self._outbox = Shelf(home / MEMORY), Shelf(home / OUTBOX)
         self._origin: act.Origin | None = None
         self._started: list[subprocess.Popen[bytes]] = []
         self._looking: threading.Thread | None = None
@@ -52,11 +60,14 @@ class Watchdog:
             self.step()
         for way in (*self._ways, self._pinger):
             way.stop()
+        for shelf in (self._memory, self._outbox):
+            shelf.settle(SETTLE_S)
 
     def step(self) -> None:
         """Look after messages under way and processes that ended."""
         for way in (*self._ways, self._pinger):
             way.step()
+        self._outbox.put(packed(self._ways))
         self._started = [each for each in self._started if each.poll() is None]
 
     def turn(self) -> None:
@@ -76,8 +87,7 @@ class Watchdog:
                     self._start()
                 case Ping():
                     self._pinger.say(Tell("ping", Severity.NOTE, ""))
-        if _lasting(self._state) != _lasting(before):
-            threading.Thread(target=_remember, args=(self._home, self._state), daemon=True).start()
+        self._memory.put(json.dumps(_lasting(self._state, self._looker.place)))
 
     def _look(self) -> Sight:
         """What is there to see; that nothing can be seen, when the look does not end."""
@@ -105,6 +115,7 @@ class Watchdog:
         sys.stderr.write(f"overnight watchdog: {what.severity.value}: {what.words}\n")
         for way in self._ways:
             way.say(what)
+        self._outbox.put(packed(self._ways))
         spool(self._home, what, time.time())
 
     def _start(self) -> None:
@@ -117,27 +128,25 @@ class Watchdog:
 # -- memory -------------------------------------------------------------------------------------------------
 
 
-def _lasting(state: State) -> dict[str, Any]:
-    return {"killed": state.killed, "starts": state.starts, "row": state.row, "due": state.start_at is not None}
+def _lasting(state: State, place: Place) -> dict[str, Any]:
+    return {
+        "killed": state.killed, "starts": state.starts, "row": state.row, "due": state.start_at is not None,
+        "journal": place,
+    }  # fmt: skip
 
 
-def _remember(home: Path, state: State) -> None:
-    part = home / f"{MEMORY}.part"
-    with contextlib.suppress(OSError):
-        part.write_text(json.dumps(_lasting(state)))
-        part.replace(home / MEMORY)
-
-
-def _remembered(home: Path) -> State:
-    """What a watchdog before knew of what it killed."""
-    state = State()
+def _remembered(home: Path) -> tuple[State, Place]:
+    """What a watchdog before knew of what it killed, and how far it had checked the journal."""
+    state, place = State(), Place()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads((home / MEMORY).read_text())
         killed = (int(found["killed"][0]), float(found["killed"][1])) if found["killed"] else None
         start_at = time.monotonic() if found["due"] and killed else None
         starts = tuple(float(at) for at in found["starts"])
         state = replace(state, killed=killed, start_at=start_at, starts=starts, row=int(found["row"]))
-    return state
+        seq, digest, last, last_digest, since = found["journal"]
+        place = Place(int(seq), str(digest), int(last), str(last_digest), float(since))
+    return state, place
 
 
 def rules_to_json(rules: Rules) -> str:

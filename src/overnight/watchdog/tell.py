@@ -16,12 +16,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from overnight.watchdog.facts import Rules, Tell
+from overnight.watchdog.facts import Rules, Severity, Tell
 
-#: Seconds that one delivery may take, and until what failed is tried again, each time.
+#: Seconds that one delivery may take, and until what failed is tried again, each time; the last for ever.
 LIMIT_S = 30.0
 AGAIN_S = (10.0, 30.0, 120.0, 300.0, 900.0)
+#: A message that nobody took for so long is given up.
+OLD_S = 86400.0
+#: Messages that are yet to be delivered, by way.
+OUTBOX = "watchdog-outbox.json"
 #: Messages of one way that wait; of more the oldest go.
 MOST = 100
 #: What was told, for the daemon to take over into the journal; bytes after which it begins anew.
@@ -31,25 +36,40 @@ VARIABLE = "OVERNIGHT_WATCHDOG"
 _POST = (sys.executable, "-P", "-m", "overnight.watchdog.post")
 
 
+class Message(NamedTuple):
+    """What is told, and since when."""
+
+    what: Tell
+    #: Epoch seconds.
+    at: float
+
+
 class Way:
-    """One way to a person: one message at a time, in order, each tried a few times."""
+    """One way to a person: one message at a time, in order, each tried until it is a day old."""
 
     def __init__(
         self, name: str, argv: Sequence[str], body: Callable[[Tell], tuple[bytes, dict[str, str]]],
-        environ: Mapping[str, str],
+        environ: Mapping[str, str], clock: Callable[[], float] = time.time, again: Sequence[float] = AGAIN_S,
     ) -> None:  # fmt: skip
-        """body: what the program gets on its standard input, and what is added to its environment."""
+        """body: what the program gets on its standard input, and what is added to its environment. again: seconds until
+        what failed is tried again, each time; never, when there are none."""
+        self._clock, self._again = clock, again
         self.name, self._argv, self._body = name, list(argv), body
         self._environ = {key: value for key, value in environ.items() if key != VARIABLE}
-        self._waiting: deque[Tell] = deque(maxlen=MOST)
+        self._waiting: deque[Message] = deque(maxlen=MOST)
         self._going: subprocess.Popen[bytes] | None = None
         self._until, self._next, self._tries = 0.0, 0.0, 0
         #: What the last delivery came to; None before the first has ended.
         self.ok: bool | None = None
 
-    def say(self, what: Tell) -> None:
-        """Put a message in."""
-        self._waiting.append(what)
+    def say(self, what: Tell, at: float | None = None) -> None:
+        """Put a message in. at: epoch seconds at which it was to be told first, if that was before."""
+        self._waiting.append(Message(what, self._clock() if at is None else at))
+
+    @property
+    def waiting(self) -> tuple[Message, ...]:
+        """What is not delivered yet, in order; the first may be under way."""
+        return tuple(self._waiting)
 
     @property
     def idle(self) -> bool:
@@ -76,7 +96,7 @@ class Way:
             self._going = None
 
     def _begin(self, now: float) -> None:
-        data, more = self._body(self._waiting[0])
+        data, more = self._body(self._waiting[0].what)
         try:
             self._going = subprocess.Popen(
                 self._argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -95,11 +115,16 @@ class Way:
 
     def _ended(self, ok: bool, now: float) -> None:
         self._going, self.ok = None, ok
-        if ok or self._tries >= len(AGAIN_S):
+        if not self._waiting:
+            return
+        if not ok and self._again and self._clock() - self._waiting[0].at > OLD_S:
+            sys.stderr.write(f"overnight watchdog: {self.name}: given up: {self._waiting[0].what.words}\n")
+            ok = True
+        if ok or not self._again:
             self._waiting.popleft()
             self._tries = 0
         else:
-            self._next = now + AGAIN_S[self._tries]
+            self._next = now + self._again[min(self._tries, len(self._again) - 1)]
             self._tries += 1
 
 
@@ -123,7 +148,62 @@ def ways(rules: Rules, environ: Mapping[str, str]) -> tuple[Way, ...]:
 def pinger(rules: Rules, environ: Mapping[str, str]) -> Way:
     """The way to whoever waits for a sign of life."""
     order = json.dumps({"url": rules.ping}).encode()
-    return Way("ping", _POST, lambda _what: (order, {}), environ)
+    return Way("ping", _POST, lambda _what: (order, {}), environ, again=())  # the next one comes soon enough
+
+
+# -- what outlives the watchdog -----------------------------------------------------------------------------
+
+
+class Shelf:
+    """Keeps the latest of a text in a file, by a thread that nobody waits for: the disk may hang."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._text, self._written = path, "", ""
+        self._wake, self._done = threading.Event(), threading.Event()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def put(self, text: str) -> None:
+        """Have this written, if it is new."""
+        if text != self._text:
+            self._done.clear()
+            self._text = text
+            self._wake.set()
+
+    def settle(self, seconds: float) -> None:
+        """Wait until it is written, at most so long."""
+        if self._text != self._written:
+            self._done.wait(seconds)
+
+    def _keep(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            text, part = self._text, self._path.with_suffix(".part")
+            with contextlib.suppress(OSError):
+                part.write_text(text)
+                part.chmod(0o600)
+                part.replace(self._path)
+            self._written = text
+            if text == self._text:
+                self._done.set()
+
+
+def packed(found: Sequence[Way]) -> str:
+    """What is yet to be delivered by each way."""
+    return json.dumps({way.name: [[*each.what, each.at] for each in way.waiting] for way in found})
+
+
+def unpack(text: str, found: Sequence[Way]) -> None:
+    """Put what an earlier watchdog did not deliver into the same ways again, with the time that it is of."""
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        kept = json.loads(text)
+        for way in found:
+            for key, severity, words, at in kept.get(way.name, []):
+                way.say(Tell(str(key), Severity(severity), _of(str(words), float(at))), float(at))
+
+
+def _of(words: str, at: float) -> str:
+    return words if words.startswith("(of ") else f"(of {time.strftime('%a %H:%M', time.localtime(at))}) {words}"
 
 
 def title(what: Tell) -> str:
