@@ -32,7 +32,7 @@ from overnight.durable.journal import Journal, Observer
 from overnight.durable.ledger import Ledger
 from overnight.durable.pauses import read as read_pauses
 from overnight.durable.pools import Pool
-from overnight.durable.retention import sweep
+from overnight.durable.retention import sweeps
 from overnight.durable.wire import NAME, Server
 from overnight.errors import DaemonUnreachable, StateNotWritable
 from overnight.flows.issues import Intake, look_at_all
@@ -347,9 +347,11 @@ class Life:
     async def _sweep_daily(self, keep_s: float) -> None:
         while True:
             try:
-                for task in sweep(self._journal, keep_s, self._journal.home / "archive"):
-                    for place in ("runs", "replays", "evidence"):
-                        shutil.rmtree(self._journal.home / place / task, ignore_errors=True)
+                for gone in sweeps(self._journal, keep_s, self._journal.home / "archive"):
+                    for task in gone:
+                        for place in ("runs", "replays", "evidence"):
+                            shutil.rmtree(self._journal.home / place / task, ignore_errors=True)
+                    await asyncio.sleep(0)  # others have their turn
                 self._audit.sweep(keep_s, self._journal_has)
                 self._notifier.outbox.sweep(keep_s)
             except (OSError, sqlite3.Error) as error:  # housekeeping is no reason to stop working

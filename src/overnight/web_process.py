@@ -76,6 +76,7 @@ def run(settings: Settings, home: Path, *, kept: bool = False, ready: Callable[[
         with contextlib.closing(link):
             url = url_of(settings.web, link)
             _write(home, Served(identify(), url, kept))
+            sys.setswitchinterval(SWITCH_S)
             asyncio.run(serve(machine_of(settings, home), link, lambda _end: (ready or print)(url)))
 
 
@@ -87,7 +88,6 @@ async def serve(machine: Machine, link: socket.socket, ready: Callable[[Callable
     from overnight.api.wire import Protocol, Server
     from overnight.dashboard.pages import routes
 
-    sys.setswitchinterval(SWITCH_S)
     site = Site(machine)
     app = application(site, lambda busy: routes(site, busy))
     config = uvicorn.Config(

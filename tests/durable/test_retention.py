@@ -14,7 +14,7 @@ from lab import Killed, Killer
 from overnight.durable.clock import ManualClock
 from overnight.durable.desk import Desk
 from overnight.durable.journal import Journal, read_events, verify_journal
-from overnight.durable.retention import read_archive, sweep
+from overnight.durable.retention import read_archive, sweep, sweeps
 from overnight.errors import JournalBroken
 
 DAY = 86400.0
@@ -56,6 +56,26 @@ def test_what_ended_long_ago_leaves_and_the_chain_goes_on(home: Path) -> None:
     assert kept < total
     assert (verify_journal(home / "journal.db"), whole(home)) == (kept, total)
     assert len(list((home / "archive").iterdir())) == 2
+
+
+def test_a_long_past_leaves_in_steps(home: Path) -> None:
+    """However little goes at a time: the same tasks go as at once, nothing stays behind, and it is one chain throughout."""
+    clock = ManualClock()
+    journal = Journal(home, clock=clock)
+    try:
+        fill(journal, "abcdefg")
+        clock.advance(10 * DAY)
+        fill(journal, "h")
+        gone = list[str]()
+        for step in sweeps(journal, DAY, home / "archive", events=3, tasks=2):
+            gone += step
+            assert whole(home) > 0
+        assert sorted(gone) == [*"abcdefg"]
+        at = journal.clock.now() - DAY
+        assert journal.db.execute("SELECT count(*) FROM event WHERE at < ?", (at,)).fetchone()[0] == 0
+        assert len(list((home / "archive").iterdir())) == -(-14 // 3)
+    finally:
+        journal.close()
 
 
 def test_a_task_that_others_wait_for_is_kept(home: Path) -> None:

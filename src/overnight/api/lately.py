@@ -50,9 +50,10 @@ class Lately:
         if one.mark == mark and age < MOST_S:
             return one.value
         if one.took > DEAR_S and age < late:
+            value = one.value
             if age > one.took * PART:
                 self._begin(one, mark, make)
-            return one.value
+            return value
         with one.lock:
             if one.began < asked:  # else another made it while this one waited
                 self._make(one, mark, make)

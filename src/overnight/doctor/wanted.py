@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 from overnight.agents.choose import AGENTS
 from overnight.config import read_policy
@@ -23,8 +22,9 @@ async def wanted(journal: Journal) -> tuple[str, ...]:
     A repo that can't be read names none: its tasks hold for that, and not for the canary.
     """
     found: dict[str, None] = {}
-    for row in journal.db.execute("SELECT input FROM task WHERE state != 'done'").fetchall():
-        found[json.loads(row["input"]).get("agent") or ""] = None
+    sql = "SELECT DISTINCT coalesce(json_extract(input, '$.agent'), '') AS agent FROM task WHERE state != 'done'"
+    for row in journal.db.execute(sql).fetchall():
+        found[row["agent"]] = None
     for row in journal.db.execute("SELECT value FROM record WHERE kind = 'repo'").fetchall():
         with contextlib.suppress(OvernightError, Held, OSError):
             found[await _agent_of(decode(row["value"], Repo), Places(journal.home))] = None

@@ -11,20 +11,35 @@ from pathlib import Path
 from overnight.durable.chain import Event
 from overnight.durable.journal import ANCHOR, Journal, read_events
 
+#: Events and tasks that leave in one step: nobody waits long for the writer meanwhile, and its log stays small.
+EVENTS, TASKS = 20_000, 500
+
 
 def sweep(journal: Journal, keep_s: float, archive: Path) -> list[str]:
-    """Forget tasks that ended more than keep_s ago, archive the events of that time; the tasks' ids.
+    """All of `sweeps` at once."""
+    return [task for gone in sweeps(journal, keep_s, archive) for task in gone]
+
+
+def sweeps(
+    journal: Journal, keep_s: float, archive: Path, events: int = EVENTS, tasks: int = TASKS
+) -> Iterator[list[str]]:
+    """Forget tasks that ended more than keep_s ago, archive the events of that time; the tasks' ids, step by step.
 
     A task that another, unended task waits for is kept. The archive is written and flushed before anything is
     deleted; what an interruption in between left of it is replaced by the next sweep.
     """
     before = journal.clock.now() - keep_s
-    old = "SELECT id FROM task WHERE state = 'done' AND updated < ? AND 'task ' || id NOT IN (SELECT wait_for FROM task WHERE wait_for IS NOT NULL)"
-    gone = [row["id"] for row in journal.db.execute(old, (before,))]
-    last = _last_to_archive(journal, before)
-    if last is not None:
-        _write_archive(journal, last[0], archive)
-    if gone or last is not None:
+    old = (
+        "SELECT id FROM task WHERE state = 'done' AND updated < ? "
+        "AND 'task ' || id NOT IN (SELECT wait_for FROM task WHERE wait_for IS NOT NULL) LIMIT ?"
+    )
+    while True:
+        gone = [row["id"] for row in journal.db.execute(old, (before, tasks))]
+        last = _last_to_archive(journal, before, events)
+        if not gone and last is None:
+            return
+        if last is not None:
+            _write_archive(journal, last[0], archive)
         with journal.tx("retention"):
             journal.db.executemany("DELETE FROM task WHERE id = ?", [(task,) for task in gone])
             journal.db.execute("DELETE FROM slot WHERE released < ?", (before,))
@@ -32,17 +47,17 @@ def sweep(journal: Journal, keep_s: float, archive: Path) -> list[str]:
                 journal.db.execute("DELETE FROM event WHERE seq <= ?", (last[0],))
                 journal.put(*ANCHOR, json.dumps(last))
             journal.tell("journal.swept", why=f"{len(gone)} tasks", through=last[0] if last else None)
-    return gone
+        yield gone
 
 
-def _last_to_archive(journal: Journal, before: float) -> tuple[int, str] | None:
-    """(sequence number, digest) of the last event older than `before` whose predecessors are all older too."""
-    young = journal.db.execute("SELECT min(seq) AS seq FROM event WHERE at >= ?", (before,)).fetchone()["seq"]
-    sql, args = (
-        ("SELECT seq, digest FROM event WHERE seq < ?", (young,)) if young else ("SELECT seq, digest FROM event", ())
-    )
-    row = journal.db.execute(f"{sql} ORDER BY seq DESC LIMIT 1", args).fetchone()
-    return (row["seq"], row["digest"]) if row else None
+def _last_to_archive(journal: Journal, before: float, most: int) -> tuple[int, str] | None:
+    """(sequence number, digest) of the last of so many events that are older than `before`, as all before them are."""
+    last = None
+    for row in journal.db.execute("SELECT seq, at, digest FROM event ORDER BY seq LIMIT ?", (most,)):
+        if row["at"] >= before:
+            break
+        last = row["seq"], row["digest"]
+    return last
 
 
 def _write_archive(journal: Journal, last: int, archive: Path) -> None:
