@@ -52,6 +52,7 @@ from overnight.report.status import read_repos
 from overnight.service.awake import Awake
 from overnight.service.logs import LogRules, kept
 from overnight.service.sdnotify import Teller
+from overnight.service.takeup import take_up
 from overnight.telemetry.settings import EXTRA, LOG
 from overnight.telemetry.settings import missing as telemetry_missing
 from overnight.wiring import admitted, has_begun, house_for, intake_for, purse_for
@@ -217,7 +218,9 @@ async def _drive(
     try:
         journal.tell("daemon.up", version=__version__, pid=os.getpid())
         shutil.rmtree(journal.home / "scratch", ignore_errors=True)
-        house = msgspec.structs.replace(house, purse=purse_for(journal, settings))
+        purse = purse_for(journal, settings)
+        await take_up(journal, lambda run: purse.repay(run, None))
+        house = msgspec.structs.replace(house, purse=purse)
         life = Life(journal, house, settings, {WORK: settings.work.pool(), LANDING: Pool(per_key=1)}, down)
         pulse.engine, pulse.trouble = life.engine, ""
         await life.run(ready, settings.keep.days * DAY_S)
@@ -275,7 +278,8 @@ class Life:
         self._notifier = Notifier(journal, settings.notify, buttons=PhoneButtons(journal, settings.people))
         self._listeners = Listeners(journal, settings.notify, settings.people, self.engine.poke, _say)
         self._intake = intake_for(house, settings, journal, self._desk)
-        self._awake = Awake(_say, os.environ) if settings.daemon.inhibit_sleep else None
+        inhibitor = [settings.daemon.inhibitor] if settings.daemon.inhibitor else None
+        self._awake = Awake(_say, os.environ, inhibitor) if settings.daemon.inhibit_sleep else None
 
     async def run(self, ready: Callable[[], None], keep_s: float) -> None:
         """Until the down event; raises what breaks the engine."""

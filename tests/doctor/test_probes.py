@@ -179,11 +179,41 @@ def test_the_clock(now: float, last: float | None, synchronised: bool | None, le
     ],
 )
 def test_sleep(look: Look, files: dict[str, str], level: Level, words: str) -> None:
-    """logind's configuration with its drop-ins, where there is a logind."""
+    """logind's configuration with its drop-ins, where there is a logind, and the tool that would overrule it is missing."""
     for path, text in files.items():
         put(look, path, text)
+    look = Look({**look.environ, "PATH": "/nowhere"}, look.root)
     line = machine.sleep(look)
     assert (line.level, words in line.seen) == (level, True), line
+    assert ("systemd-inhibit is not there" in line.seen) == bool(files)
+
+
+@pytest.mark.parametrize(
+    ("answer", "settings", "level", "words"),
+    [
+        ("exit 0", "", Level.OK, "keeps the machine awake"),
+        ("echo Access denied >&2; exit 1", "", Level.WARN, "can't keep it awake: Access denied"),
+        ("exit 0", "inhibit_sleep = false", Level.WARN, "it is switched off"),
+        ("exit 1", 'inhibitor = ["sh"]', Level.OK, "sh keeps the machine awake"),
+        ("exit 0", 'inhibitor = ["nowhere-to-be-found"]', Level.WARN, "nothing keeps"),
+    ],
+)
+def test_whether_it_can_be_kept_awake(look: Look, answer: str, settings: str, level: Level, words: str) -> None:
+    """The tool is really asked, with the daemon's arguments: a machine that would sleep is no trouble where it is granted."""
+    put(look, "run/systemd/system/x", "")
+    put(look, "etc/systemd/logind.conf", "[Login]\nIdleAction=suspend\n")
+    put(look, "bin/systemd-inhibit", f'#!/bin/sh\n[ "$1" = --what=sleep:idle:handle-lid-switch ] || exit 9\n{answer}\n')
+    (look.root / "bin/systemd-inhibit").chmod(0o755)
+    look = configured(look, f"[daemon]\n{settings}\n")
+    look = Look({**look.environ, "PATH": f"{look.root}/bin:{os.environ['PATH']}"}, look.root)
+    line = machine.sleep(look)
+    assert (line.level, words in line.seen) == (level, True), line
+
+
+def test_windows_decides_in_wsl(look: Look) -> None:
+    """Nothing inside WSL keeps Windows awake."""
+    put(look, "proc/sys/kernel/osrelease", "5.15.153.1-microsoft-standard-WSL2\n")
+    assert "Windows decides" in machine.sleep(look).seen
 
 
 def test_a_masked_sleep_target_is_no_sleep(look: Look) -> None:
@@ -206,7 +236,8 @@ def test_a_masked_sleep_target_is_no_sleep(look: Look) -> None:
 )
 def test_pmset(said: str, level: Level) -> None:
     """Minutes until sleep; 0 is never, and what can't be read is not taken for that."""
-    assert machine.judge_pmset(said).level is level
+    assert machine.judge_pmset(said, held=False).level is level
+    assert machine.judge_pmset(" sleep 10\n", held=True).level is Level.OK
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_what_comes_back(tmp_path: Path, state: Path, made: Path) -> None:
     """Journal with archive, audit, keys, evidence, reports, pauses, settings: byte by byte; no run, worktree or log."""
     restore(made, tmp_path / "again")
     again = contents(tmp_path / "again")
+    assert b'"version"' in again.pop("restored.json")
     assert again.pop("settings/config.toml") == b"[keep]\ndays = 30\n"
     here = contents(state)
     gone = {name for name in here if name.split("/")[0] in ("runs", "worktrees", "scratch") or name == "web/log"}

@@ -87,6 +87,10 @@ class Site:
 
     def close(self) -> None:
         """End everything that lives here."""
+        self.end()
+
+    def end(self) -> None:
+        """The machine dies: daemons and wardens at once."""
         for child in self._children:
             child.kill()
             child.wait()

@@ -43,6 +43,7 @@ def restore(file: Path, into: Path | None) -> None:
     """
     from overnight.service.backup import restore as put
     from overnight.service.staging import SETTINGS
+    from overnight.service.takeup import begun
 
     target = into or home.state_folder()
     kept = put(file, target)
@@ -50,5 +51,8 @@ def restore(file: Path, into: Path | None) -> None:
     say(f"{target}: {count(kept.proved.events, 'event')} and all keys are back as they were ({made}).")
     if SETTINGS in kept.manifest.files:
         say(f"The settings of that time are in {target / SETTINGS}; nothing reads them there.")
+    if under_way := begun(target):
+        say(f"{count(len(under_way), 'task')} of it was under way ({', '.join(under_way[:5])}): the next daemon takes it up "
+            "again; its run counts as lost.")  # fmt: skip
     if into is not None:
         say(f"OVERNIGHT_HOME={target} makes it the state folder.")

@@ -110,7 +110,7 @@ class Log(View):
     """One line per change of a task, from now on."""
 
     _TOLD: ClassVar[frozenset[str]] = frozenset(
-        {"task.submitted", "task.phase", "task.held", "task.released", "task.fault", "task.ended", "task.retried",
+        {"task.submitted", "task.phase", "task.held", "task.released", "task.fault", "task.ended", "task.retried", "task.restored",
          "pause.on", "pause.off", "daemon.up"}
     )  # fmt: skip
 

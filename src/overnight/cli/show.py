@@ -149,6 +149,8 @@ class _Timeline:
                 self._at(moment, ("Overnight itself failed: ", BAD), moment.why)
             case "task.retried":
                 self._at(moment, (f"begun anew by {moment.who} (life {moment.life})", "bold"))
+            case "task.restored":
+                self._at(moment, ("restored from a backup: ", ASKS), moment.why)
             case "task.ended":
                 style = state_style(self._told.row)
                 self._at(moment, (f"{self._told.row.phase}: " if moment.life == self._told.row.life else "ended: ", style), moment.why)  # fmt: skip

@@ -16,6 +16,9 @@ class DaemonSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     #: Keep the machine from going to sleep while tasks are worked on.
     inhibit_sleep: bool = True
+    #: What keeps it awake instead of `systemd-inhibit` or `caffeinate`: a program with its arguments, which holds until its
+    #: standard input ends.
+    inhibitor: tuple[str, ...] = ()
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +32,12 @@ class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     keep: Annotated[int, Meta(ge=1, le=1000)] = 5
     #: Days that an old one stays after its last line.
     days: Annotated[int, Meta(ge=1, le=36500)] = 30
+
+
+def daemon_rules(settings: DaemonSettings) -> Iterator[Problem]:
+    """What no type says."""
+    if settings.inhibitor and not settings.inhibitor[0]:
+        yield Problem(("daemon", "inhibitor"), "`daemon.inhibitor` begins with the program to run")
 
 
 def log_rules(settings: LogSettings) -> Iterator[Problem]:

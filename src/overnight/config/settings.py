@@ -14,7 +14,7 @@ from overnight.agents.choose import AgentSettings
 from overnight.api.settings import WebSettings
 from overnight.boxes.settings import BoxSettings
 from overnight.cassette.recorder import CassetteSettings
-from overnight.config.daemon import DaemonSettings, LogSettings, log_rules
+from overnight.config.daemon import DaemonSettings, LogSettings, daemon_rules, log_rules
 from overnight.config.document import read
 from overnight.config.guard import GuardSettings, guard_rules
 from overnight.config.hosts import hosts
@@ -249,6 +249,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     yield from judge_rules(settings.judges)
     yield from watchdog_rules(settings.watchdog)
     yield from telemetry_rules(settings.telemetry)
+    yield from daemon_rules(settings.daemon)
     yield from log_rules(settings.logs)
     yield from people_rules(settings.people)
     yield from notify_rules(settings.notify, settings.people)

@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -150,41 +151,86 @@ def _synchronised() -> bool | None:
 # -- sleep --------------------------------------------------------------------------------------------------
 
 _INHIBIT = "start it with `systemd-inhibit --what=sleep:idle:handle-lid-switch overnight up`"
+#: Asks for what the daemon asks for while tasks are worked on, and lets go at once.
+_TRY = (
+    "systemd-inhibit",
+    "--what=sleep:idle:handle-lid-switch",
+    "--who=Overnight",
+    "--why=a try",
+    "--mode=block",
+    "true",
+)
+_TRY_S = 3.0
 
 
 def sleep(look: Look) -> Sighting:
-    """Whether the machine goes to sleep by itself."""
+    """Whether the machine goes to sleep by itself, and whether Overnight can keep it awake."""
+    if "microsoft" in look.text("/proc/sys/kernel/osrelease").lower():
+        seen = "Windows decides when this machine sleeps, and nothing in WSL keeps it awake"
+        return warn(
+            "sleep", seen, "set Windows' power plan to never sleep, or `daemon.inhibitor` to a program that does it"
+        )
     if sys.platform == "darwin":
-        import subprocess
-
         said = subprocess.run(["pmset", "-g"], capture_output=True, text=True, timeout=3, check=False).stdout
-        return judge_pmset(said)
+        return judge_pmset(said, look.settings.daemon.inhibit_sleep and shutil.which("caffeinate") is not None)
     if not (look.root / "run/systemd/system").exists():
         return ok("sleep", "no systemd here, so no logind that puts the machine to sleep")
     if _masked(look.root):
         return ok("sleep", "sleep is switched off (sleep.target is masked)")
+    mine = look.settings.daemon
+    if mine.inhibit_sleep and mine.inhibitor:
+        return judge_inhibitor(mine.inhibitor[0], shutil.which(mine.inhibitor[0], path=look.environ.get("PATH")))
     lid = any((look.root / "proc/acpi/button/lid").glob("*"))
-    return judge_logind(logind(look.root), lid)
+    return judge_logind(logind(look.root), lid, _refusal(look.environ) if mine.inhibit_sleep else "it is switched off")
 
 
-def judge_logind(said: Mapping[str, str], lid: bool) -> Sighting:
-    """said: keys of logind.conf. lid: the machine has one."""
+def judge_inhibitor(name: str, found: str | None) -> Sighting:
+    """A program of the person's own; found: where it is."""
+    if found is None:
+        return warn("sleep", f"{name} is not on the PATH: nothing keeps the machine awake", "mend `daemon.inhibitor`")
+    return ok("sleep", f"{found} keeps the machine awake while tasks are worked on")
+
+
+def _refusal(environ: Mapping[str, str]) -> str:
+    """Why the daemon could not keep the machine awake; empty when it could."""
+    program = shutil.which(_TRY[0], path=environ.get("PATH"))
+    if program is None:
+        return f"{_TRY[0]} is not there"
+    try:
+        done = subprocess.run([program, *_TRY[1:]], capture_output=True, text=True, timeout=_TRY_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{_TRY[0]} does not answer"
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it is refused"])[-1]
+
+
+def judge_logind(said: Mapping[str, str], lid: bool, refusal: str) -> Sighting:
+    """said: keys of logind.conf. lid: the machine has one. refusal: why Overnight can't keep it awake; empty: it can."""
+    if not refusal:
+        return ok("sleep", "Overnight keeps the machine awake while tasks are worked on (systemd-inhibit)")
     idle, closed = said.get("idleaction", "ignore"), said.get("handlelidswitch", "suspend")
+    why = f"Overnight can't keep it awake: {refusal}"
     if idle not in ("ignore", "lock"):
-        return warn("sleep", f"logind does {idle!r} when the machine is idle", _INHIBIT)
+        return warn("sleep", f"logind does {idle!r} when the machine is idle; {why}", _INHIBIT)
     if lid and closed not in ("ignore", "lock"):
-        return warn("sleep", f"logind does {closed!r} when the lid is closed", f"leave it open, or {_INHIBIT}")
-    return ok("sleep", "logind does not put the machine to sleep; a desktop's own settings are not seen from here")
+        return warn("sleep", f"logind does {closed!r} when the lid is closed; {why}", f"leave it open, or {_INHIBIT}")
+    seen = "logind does not put the machine to sleep; a desktop's own settings are not seen from here"
+    return ok("sleep", f"{seen}, and {why}")
 
 
-def judge_pmset(said: str) -> Sighting:
-    """What `pmset -g` says."""
+def judge_pmset(said: str, held: bool) -> Sighting:
+    """What `pmset -g` says. held: the daemon keeps it awake while tasks are worked on."""
     minutes = re.search(r"(?m)^\s*sleep\s+(\d+)", said)
     if minutes is None:
-        return warn("sleep", "pmset does not say whether it sleeps", "start it with `caffeinate -s overnight up`")
+        return warn("sleep", "pmset does not say whether it sleeps", "leave `daemon.inhibit_sleep` on")
     if minutes[1] != "0":
-        seen = f"the machine sleeps after {minutes[1]} minutes"
-        return warn("sleep", seen, "start it with `caffeinate -s overnight up`")
+        if held:
+            return ok(
+                "sleep",
+                f"the machine sleeps after {minutes[1]} minutes, but not while tasks are worked on (caffeinate)",
+            )
+        return warn(
+            "sleep", f"the machine sleeps after {minutes[1]} minutes", "start it with `caffeinate -s overnight up`"
+        )
     return ok("sleep", "the machine does not sleep by itself")
 
 

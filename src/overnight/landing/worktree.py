@@ -196,6 +196,9 @@ class LocalWorkshop:
         repository = await self._open(task.repo)
         self._check_room(repository)
         git_dir = self._places.run(run) / "git"
+        place = self._places.worktree(task.id)
+        if ground.worktree == str(place) and not place.is_dir():  # of a restored state folder
+            await self._make_tree(repository, place, start)
         if not git_dir.exists():
             branches = [(task.repo.target, ground.base)]
             if against is not None:

@@ -16,6 +16,7 @@ from overnight.durable.journal import Lock, refuse_network
 from overnight.errors import BackupBroken, BadInput, JournalNewer, Refused, StateNotWritable
 from overnight.service.bundle import Manifest, pack, sync_folder, unpack
 from overnight.service.staging import Proved, prove, stage
+from overnight.service.takeup import mark
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ def restore(path: Path, target: Path, about_to: Callable[[], None] = lambda: Non
         raise StateNotWritable(path=target, reason=error.strerror) from error
     try:
         kept = _proved(path, made)
+        mark(made, kept.manifest.made, kept.manifest.version)
         about_to()
         _put(made, target)
     finally:
