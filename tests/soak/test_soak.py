@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,33 @@ def test_a_short_soak_keeps_every_promise(tmp_path: Path) -> None:
     page = (tmp_path / "soak.md").read_text()
     assert "**Everything was kept.**" in page
     assert "overnight soak --for 15s --tasks-per-minute 40 --seed 5" in page
+    assert not list(tmp_path.glob("overnight-soak-*"))
+
+
+@pytest.mark.slow
+def test_a_soak_that_is_interrupted_reports_what_was_so_far(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of work: everything is ended and gone, and the report says that it was cut short."""
+    (tmp_path / "home").mkdir()
+    words = ("--for", "30m", "--seed", "6", "--tasks-per-minute", "30", "--no-cli", "--faults", "none")
+    with subprocess.Popen(
+        [sys.executable, "-u", "-P", "-m", "overnight", "soak", *words, "--report", "soak.md"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)},
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    ) as soaking:  # fmt: skip
+        assert soaking.stdout is not None
+        for line in soaking.stdout:
+            if "at work" in line:
+                soaking.send_signal(signal.SIGINT)
+                break
+        rest = soaking.stdout.read()
+    assert soaking.returncode == 130, rest
+    told = json.loads((tmp_path / "soak.json").read_text())
+    assert told["result"]["interrupted"]
+    assert {each["key"] for each in told["result"]["verdicts"]} == {
+        "landed-once", "nothing-else", "green", "approved", "commits", "records", "throughout"
+    }  # fmt: skip
+    assert told["result"]["facts"]["processes"] == []
+    assert "It was interrupted" in (tmp_path / "soak.md").read_text()
     assert not list(tmp_path.glob("overnight-soak-*"))
 
 

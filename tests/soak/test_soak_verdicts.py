@@ -45,6 +45,7 @@ def world(**changes: object) -> Facts:
         ),
         lives=(life("daemon", 100.0, 0.0), life("watchdog", 0.0, 0.0)),
         events=10,
+        looks=4,
     )  # fmt: skip
     return msgspec.structs.replace(facts, **changes)
 
@@ -56,7 +57,7 @@ def broken(facts: Facts, *, over: bool = True) -> set[str]:
 
 def test_a_sound_world_is_sound() -> None:
     """Nothing is called broken or unknown where all was kept."""
-    assert [verdict.kept for verdict in judge(world(), over=True)] == [True] * 13
+    assert [verdict.kept for verdict in judge(world(), over=True)] == [True] * 14
 
 
 def of(task: TaskFact) -> Facts:
@@ -84,6 +85,7 @@ CASES = {
     "broken objects": (repo(broken=("missing blob",)), {"commits"}),
     "a broken chain": (world(journal="event 3 was changed"), {"records"}),
     "a broken audit": (world(audit="line 3 is missing"), {"records"}),
+    "broken on the way": (world(seen=((3.0, "it landed twice"),)), {"throughout"}),
     "not over": (of(landed(phase="", ends=0, marks=0, landings=0)), {"one-end"}),
     "two ends": (of(landed(ends=2)), {"one-end"}),
     "a task of nobody": (world(unknown=("x",)), {"one-end"}),
@@ -129,9 +131,11 @@ def test_while_it_goes_on_only_what_always_holds_is_judged() -> None:
 
 def test_what_cannot_be_known_is_not_called_kept() -> None:
     """Without a fault nothing is known of recovery, with short lives nothing of leaks."""
-    facts = world(hits=(), lives=(life("daemon", 60_000.0, 1.0, seconds=100.0), Life(role="pages", pid=1, samples=())))
+    facts = world(
+        hits=(), looks=0, lives=(life("daemon", 60_000.0, 1.0, seconds=100.0), Life(role="pages", pid=1, samples=()))
+    )
     unknown = {verdict.key for verdict in judge(facts, over=True) if verdict.kept is None}
-    assert unknown == {"recovered", "memory", "open-files"}
+    assert unknown == {"throughout", "recovered", "memory", "open-files"}
 
 
 def test_a_slope_is_the_best_line() -> None:

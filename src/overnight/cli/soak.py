@@ -30,6 +30,10 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 _WORDS = {True: ("kept", "green"), False: ("BROKEN", "bold red"), None: ("unknown", "yellow")}
 
 
+class SoakFailed(OvernightError):
+    """The soak could not begin: {problem}. What it made is in {folder}."""
+
+
 @click.command
 @click.option("--for", "length", default="30m", metavar="TIME", help="How long work and faults go on. Default: 30m.")
 @click.option(
@@ -68,6 +72,7 @@ def soak(
     from overnight.missions.codec import encode
     from overnight.soak.conduct import Soak
     from overnight.soak.report import markdown
+    from overnight.soak.system import NotNow
 
     order = _order(length, tasks_per_minute, seed, faults, cli=not no_cli)
     agent, load = _agent(order), round(os.getloadavg()[2], 1)
@@ -78,6 +83,8 @@ def soak(
         before = [(number, signal.signal(number, lambda _number, _frame: running.stop())) for number in _ENDS]
         try:
             result = running.run()
+        except NotNow as error:
+            raise SoakFailed(problem=error, folder=folder) from error
         finally:
             for number, handler in before:
                 signal.signal(number, handler)
@@ -105,8 +112,8 @@ def _order(length: str, tasks_per_minute: float, seed: int | None, faults: str, 
         raise BadInput(problem=f"`--for`: {error}") from error
     if seconds < LEAST_S:
         raise BadInput(problem=f"`--for` must be at least {LEAST_S:g}s.")
-    chosen = {"all": tuple(Fault), "none": ()}.get(faults) or tuple(_fault(word.strip()) for word in faults.split(","))
-    chosen = () if faults == "none" else chosen
+    named = {"all": tuple(Fault), "none": ()}
+    chosen = named[faults] if faults in named else tuple(_fault(word.strip()) for word in faults.split(","))
     return Order(
         seconds=seconds, tasks_per_minute=tasks_per_minute, faults=chosen, cli=cli and _claude() != "",
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
@@ -174,7 +181,7 @@ class _Screen:
     """Where it stands: in place on a terminal, elsewhere a line now and then."""
 
     def __init__(self) -> None:
-        self._said = -LINE_EVERY_S
+        self._said, self._stage = -LINE_EVERY_S, ""
         self._status: Status | None = None
 
     def __enter__(self) -> Self:
@@ -194,8 +201,8 @@ class _Screen:
         text = _line(progress)
         if self._status is not None:
             self._status.update(text)
-        elif progress.at - self._said >= LINE_EVERY_S:
-            self._said = progress.at
+        elif progress.stage != self._stage or progress.at - self._said >= LINE_EVERY_S:
+            self._said, self._stage = progress.at, progress.stage
             say(text)
 
 

@@ -73,11 +73,8 @@ class Result(Struct, frozen=True, kw_only=True):
     #: Seconds from the last fault or task until everything had ended; None when it had not.
     drained: float | None
     interrupted: bool
-    #: What was seen broken on the way, with seconds since the start.
-    on_the_way: tuple[tuple[float, str], ...]
     folder: str
     samples: int
-    checks: int
 
 
 class Soak:
@@ -158,6 +155,8 @@ class Soak:
         while self._system.beat() is None and not self._stop and time.monotonic() < until:
             self._system.keep_up()
             time.sleep(TICK_S)
+        if self._stop:
+            return
         for name in REPOS:
             self._system.overnight("repo", "add", str(self.stage.repo(name)), "--name", name)
 
@@ -323,12 +322,14 @@ class Soak:
 
     def _check(self) -> None:
         """What must hold at every instant."""
-        with contextlib.suppress(OvernightError, sqlite3.Error, OSError):
-            self._checks += 1
-            for verdict in failed(judge(self._facts(deep=False), over=False)):
-                for words in verdict.broken:
-                    if all(words != seen for _, seen in self._on_the_way):
-                        self._on_the_way.append((round(self._now, 1), words))
+        try:
+            found = failed(judge(self._facts(deep=False), over=False))
+        except (OvernightError, sqlite3.Error, OSError):
+            return  # a fault goes on: nothing could be seen
+        self._checks += 1
+        for words in (words for verdict in found for words in verdict.broken):
+            if all(words != seen for _, seen in self._on_the_way):
+                self._on_the_way.append((round(self._now, 1), words))
 
     def _facts(self, *, deep: bool) -> Facts:
         home, sent = self.stage.home, self._sent
@@ -342,6 +343,8 @@ class Soak:
             unknown=tuple(sorted(set(rows.phases) - known)),
             events=rows.events,
             journal=gather.chain_problem(home),
+            seen=tuple(self._on_the_way) if deep else (),
+            looks=self._checks if deep else 0,
             stray=sum(each.tokens for each in served if each.task not in known),
         )
         if not deep:
@@ -366,8 +369,8 @@ class Soak:
         facts = self._facts(deep=True)
         return Result(
             facts=facts, verdicts=judge(facts, over=not self._stop), began=self._began, ended=time.time(),
-            drained=drained, interrupted=self._stop, on_the_way=tuple(self._on_the_way), folder=str(self.stage.folder),
-            samples=self._samples, checks=self._checks,
+            drained=drained, interrupted=self._stop, folder=str(self.stage.folder),
+            samples=self._samples,
         )  # fmt: skip
 
 

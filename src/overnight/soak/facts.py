@@ -110,3 +110,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     watchdog_starts: int = 0
     #: Tokens of whole answers that name no task.
     stray: int = 0
+    #: What was broken at some look on the way: (seconds since the start, what).
+    seen: tuple[tuple[float, str], ...] = ()
+    #: How many such looks there were.
+    looks: int = 0

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from overnight.audit.verify import verify as verify_audit
 from overnight.durable.journal import verify_journal
-from overnight.errors import OvernightError
+from overnight.errors import GitFailed, OvernightError
 from overnight.report.journal import reading
 from overnight.soak.facts import RepoFact, TaskFact
 from overnight.soak.model import Served
@@ -107,6 +107,8 @@ def _own_line(path: Path) -> list[tuple[str, str]]:
 
 def _git(path: Path, *words: str) -> list[str]:
     done = subprocess.run([*GIT, *words], cwd=path, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode > 1 and words[0] != "fsck":  # 1 is a search that found nothing
+        raise GitFailed(command=words[0], code=done.returncode, stderr=done.stderr.strip())
     text = done.stdout + (done.stderr if words[0] == "fsck" else "")
     return text.removesuffix("\n").split("\n") if text else []
 

@@ -102,7 +102,7 @@ def _facts(report: Report) -> Iterator[str]:
         ("box", here.box),
         ("agents", f"a shell script; {here.agent}"),
         ("disk", here.disk),
-        ("looks", f"{result.samples} at processes, {result.checks} at what must hold at every instant"),
+        ("looks", f"{result.samples} at processes, {facts.looks} at what must hold at every instant"),
         ("starts of the daemon", f"{facts.starts} by the soak, {facts.watchdog_starts} by the watchdog"),
         ("holds that a person released", _counted(facts.resumed) or "none"),
     )
@@ -115,8 +115,6 @@ def _verdicts(report: Report) -> Iterator[str]:
     yield from _table(("promise", "", "seen"), ((v.promise, words[v.kept], v.seen) for v in verdicts))
     for verdict in failed(verdicts):
         yield from ("", f"{verdict.promise}:", "", *(f"- `{line}`" for line in verdict.broken))
-    if report.result.on_the_way:
-        yield from ("", "Seen on the way:", "", *(f"- {at} s: `{words}`" for at, words in report.result.on_the_way))
 
 
 def _tasks(report: Report) -> Iterator[str]:

@@ -46,7 +46,7 @@ class Slope(Struct, frozen=True, kw_only=True):
 
 def judge(facts: Facts, *, over: bool) -> tuple[Verdict, ...]:
     """over: everything has ended; before that only what must hold at every instant is judged."""
-    always = (_once, _nothing_else, _green, _asked, _kept, _chains)
+    always = (_once, _nothing_else, _green, _asked, _kept, _chains, _throughout)
     at_end = (_ended, _as_meant, _money, _recovered, _gone, _memory, _files)
     return tuple(make(facts) for make in (*always, *(at_end if over else ())))
 
@@ -108,6 +108,14 @@ def _kept(facts: Facts) -> Verdict:
 def _chains(facts: Facts) -> Verdict:
     broken = [f"{what}: {flaw}" for what, flaw in (("journal", facts.journal), ("audit", facts.audit)) if flaw]
     return _verdict("records", "Journal and audit are whole", broken, f"{facts.events} events in the chain")
+
+
+def _throughout(facts: Facts) -> Verdict:
+    promise = "All of this held at every look on the way"
+    broken = [f"{at} s: {words}" for at, words in facts.seen]
+    if not facts.looks:
+        return Verdict(key="throughout", promise=promise, kept=None, seen="nobody looked")
+    return _verdict("throughout", promise, broken, f"{facts.looks} looks")
 
 
 # -- at the end ---------------------------------------------------------------------------------------------
