@@ -48,6 +48,7 @@ from overnight.people.verbs import verbs
 from overnight.ports import House
 from overnight.report.alerts import Alerts
 from overnight.report.mornings import Mornings
+from overnight.report.slept import Sleeps
 from overnight.report.status import read_repos
 from overnight.service.awake import Awake
 from overnight.service.logs import LogRules, kept
@@ -274,7 +275,7 @@ class Life:
         without = Redactor(known_secrets(os.environ), settings.redact.patterns)
         self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
         self._daily = settings.report.daily
-        self._alerts = Alerts(journal, settings.report.unusual, without, _say)
+        self._alerts = Alerts(journal, settings.report.unusual, without, _say, Sleeps(_daily(settings)))
         self._notifier = Notifier(journal, settings.notify, buttons=PhoneButtons(journal, settings.people))
         self._listeners = Listeners(journal, settings.notify, settings.people, self.engine.poke, _say)
         self._intake = intake_for(house, settings, journal, self._desk)
@@ -385,6 +386,12 @@ class Life:
             self._down.set()
             return os.getpid()
         return self._desk.call(verb, arguments)
+
+
+def _daily(settings: Settings) -> dict[str, str]:
+    """What happens at a time of every day."""
+    found = {"the brief": settings.report.at} if settings.report.daily else {}
+    return {**found, "the digest of messages": settings.notify.digest} if settings.notify.targets else found
 
 
 def detach(home: Path) -> int:

@@ -21,7 +21,7 @@ from overnight.report.alerts import Alerts
 from overnight.report.rundir import folder_of
 from overnight.report.signs import anomalies
 from overnight.report.status import status
-from overnight.warden.events import Asked, Decided, EventLog, TooFast, Warned
+from overnight.warden.events import Asked, Changed, Decided, EventLog, TooFast
 from overnight.watchdog.facts import Severity, Tell
 from overnight.watchdog.tell import _spool
 
@@ -68,7 +68,7 @@ def test_a_runs_record_raises_what_is_in_it(scene: Scene) -> None:
     assert scene.step() == ["commands t.1.1"]
     for n in range(10):
         scene.log.write(Decided(call=str(n), tool="Bash", decision=Decision.DENY, rule="r", reason="no"))
-    scene.log.write(Warned(condition="files", why="240 files were changed in one step"))
+    scene.log.write(Changed(files=240))
     scene.log.write(TooFast(recent="0.6", before="0.1"))
     assert sorted(scene.step()) == ["burn t.1.1", "denials t.1.1", "files t.1.1"]
     assert scene.step() == []

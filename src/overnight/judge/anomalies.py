@@ -41,6 +41,8 @@ class Kind(StrEnum):
     QUEUE = "queue"
     #: Tasks fail much more often than they land.
     FAILURES = "failures"
+    #: The machine slept, and what was due meanwhile is late.
+    SLEEP = "sleep"
     #: So much is unusual at once that it is told as one.
     STORM = "storm"
 
@@ -50,7 +52,7 @@ class Anomaly(Struct, frozen=True, kw_only=True):
 
     #: What it is about, for ever: `burn TASK.1.2`.
     key: str
-    #: burn, commands, files, denials, heartbeat, queue, failures or storm.
+    #: burn, commands, files, denials, heartbeat, queue, failures, sleep or storm.
     kind: Kind
     #: note, warning or alarm.
     severity: Severity

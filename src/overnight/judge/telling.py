@@ -37,6 +37,8 @@ _PRIORITY = {
     HoldReason.ALLOWANCE_SPENT: Priority.NORMAL,
     HoldReason.DEPENDENCY: Priority.NORMAL,
 }
+#: Of what is unusual.
+_SEVERITY = {"note": Priority.LOW, "warning": Priority.HIGH, "alarm": Priority.URGENT}
 _WORDS = {
     HoldReason.NEEDS_ANSWER: "asks you something",
     HoldReason.NEEDS_APPROVAL: "waits for your word",
@@ -99,7 +101,8 @@ def notice_of(seen: Happening) -> Notice | None:
             ) if seen.night else None  # fmt: skip
         case "anomaly.raised":
             return Notice(
-                key=f"anomaly {digest(seen.why)}", priority=Priority.HIGH, task=seen.task, repo=seen.repo,
+                key=f"anomaly {seen.key or digest(seen.why)}", task=seen.task, repo=seen.repo,
+                priority=_SEVERITY.get(seen.severity, Priority.HIGH),
                 title="Something is unusual", quote=quoted(seen.why), do="`overnight status`",
             )  # fmt: skip
         case "notify.dead":

@@ -52,6 +52,9 @@ class Happening(Struct, frozen=True, kw_only=True):
     target: str = ""
     #: Of a brief: the night that it is about, if that is the latest.
     night: str = ""
+    #: Of something unusual: its key, and how soon a person should look: `note`, `warning`, `alarm`.
+    key: str = ""
+    severity: str = ""
 
 
 class Notice(Struct, frozen=True, kw_only=True):

@@ -270,6 +270,7 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
     if hold is not None and event.what == "task.held" and not event.why.startswith(f"{hold.reason}: "):
         hold = None  # it was released since, and waits for something else now
     ask = asked(db, event.task) if event.task is not None and hold is not None else None
+    unusual = data.get("anomaly") or {}
     return Happening(
         ask=ask.id if ask is not None else "",
         what=event.what, why=event.why, actor=event.actor, task=event.task or "", hold=hold,
@@ -277,6 +278,7 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
         title=(row["title"] or "") if row is not None else "", phase=str(data.get("phase", "")),
         percent=int(data.get("percent", 0)), target=str(data.get("target", "")),
         night=str(data.get("night", "")) if data.get("latest") else "",
+        key=str(unusual.get("key", "")), severity=str(unusual.get("severity", "")),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from overnight.errors import OvernightError
 from overnight.judge.anomalies import Anomaly, AnomalySettings, folded, to_tell
 from overnight.missions.codec import builtins
 from overnight.report.signs import RECORD, Signs
+from overnight.report.slept import Sleeps
 
 LOOK_S = 15.0
 #: What was told so long ago may be told again.
@@ -22,11 +23,12 @@ class Alerts:
     """Looks every few seconds, over one open journal."""
 
     def __init__(
-        self, journal: Journal, settings: AnomalySettings, without: Callable[[str], str], say: Callable[[str], None]
-    ) -> None:
-        """without: takes secrets out of a text. say: into the daemon's log."""
+        self, journal: Journal, settings: AnomalySettings, without: Callable[[str], str], say: Callable[[str], None],
+        sleeps: Sleeps | None = None,
+    ) -> None:  # fmt: skip
+        """without: takes secrets out of a text. say: into the daemon's log. sleeps: sees whether the machine slept."""
         self._journal, self._settings, self._without, self._say = journal, settings, without, say
-        self._signs = Signs(journal.home, settings)
+        self._signs = Signs(journal.home, settings, sleeps)
 
     async def run(self) -> None:
         """Until cancelled."""

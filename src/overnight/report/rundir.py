@@ -72,7 +72,7 @@ def moment_of(event: dict[str, Any]) -> float | None:
 def routine(event: dict[str, Any]) -> bool:
     """Whether a record says nothing that another one does not say better: traffic, and calls that were let through."""
     match event.get("kind"):
-        case "asked" | "hook" | "egress-end":
+        case "asked" | "hook" | "egress-end" | "changed":
             return True
         case "agent":
             return event.get("event") == "hook"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sqlite3
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from overnight.judge.anomalies import Anomaly, AnomalySettings, EndFacts, Kind, QueueFacts, RunFacts, Severity, find
+from overnight.judge.budget import HISTORY_S, RECENT_S
 from overnight.missions.codec import convert
 from overnight.missions.task import Phase
 from overnight.report.journal import reading, snapshot
 from overnight.report.rows import QUEUED, latest_run
 from overnight.report.rundir import EVENTS, folder_of, lines_from, moment_of, read_event
+from overnight.report.slept import Sleeps
 
 #: What the watchdog told, for the journal; and the keys of what is worth it there.
 SPOOL = "watchdog.ndjson"
@@ -29,8 +31,8 @@ RECORD = "anomaly"
 class Signs:
     """Remembers how far each run's record was read."""
 
-    def __init__(self, home: Path, settings: AnomalySettings) -> None:
-        self._home, self._settings = home, settings
+    def __init__(self, home: Path, settings: AnomalySettings, sleeps: Sleeps | None = None) -> None:
+        self._home, self._settings, self._sleeps = home, settings, sleeps or Sleeps({})
         self._runs: dict[str, _Run] = {}
         self._spooled: int | None = None
 
@@ -39,7 +41,8 @@ class Signs:
         with reading(self._home) as db, snapshot(db):
             runs = tuple(self._facts(db, now))
             queues, ends = tuple(_queues(db, now)), tuple(_ends(db, now))
-        return (*find(self._settings, now, runs, queues, ends), *self._watchdogs(now))
+            slept = tuple(self._sleeps.look(db, now))
+        return (*find(self._settings, now, runs, queues, ends), *slept, *self._watchdogs(now))
 
     def _facts(self, db: sqlite3.Connection, now: float) -> Iterator[RunFacts]:
         """Of every run that goes on."""
@@ -75,6 +78,7 @@ class _Run:
         self._minute: list[float] = []
         self._pace = self._files = self._denied = 0
         self._burn: tuple[float, float] | None = None
+        self._spent = _Spent()
 
     def facts(self, run: str, task: str, repo: str, now: float) -> RunFacts:
         """What its record says now."""
@@ -97,14 +101,24 @@ class _Run:
                 self._pace = max(self._pace, len(self._minute))
             case "verdict" if event.get("decision") != "allow":
                 self._denied += 1
-            case "warned" if event.get("condition") == "files":
-                count = re.match(r"\d+", str(event.get("why")))
-                self._files = max(self._files, int(count[0]) if count else 0)
+            case "changed":
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    self._files = max(self._files, int(event["files"]))
             case "burn":
                 with contextlib.suppress(ValueError, KeyError, TypeError):
-                    self._burn = (float(event["recent"]), float(event["before"]))
+                    self._faster((float(event["recent"]), float(event["before"])))
+            case "usage" if event.get("cost"):
+                with contextlib.suppress(ValueError, TypeError):
+                    self._faster(self._spent.add(moment_of(event) or 0.0, float(str(event["cost"]))))
             case _:
                 pass
+
+    def _faster(self, pace: tuple[float, float] | None) -> None:
+        """Keep the fastest, in times of what it was before."""
+        if pace is None or not pace[1]:
+            return
+        if self._burn is None or pace[0] / pace[1] > self._burn[0] / self._burn[1]:
+            self._burn = pace
 
     def _silent(self, now: float) -> float | None:
         """Its warden touches its lock every few seconds once it has started an agent; None when it is over."""
@@ -114,6 +128,28 @@ class _Run:
             latest = max((self._folder / name).stat().st_mtime for name in ("warden.lock", "launch.json"))
             return max(0.0, now - latest)
         return None
+
+
+class _Spent:
+    """How fast a run spends, from what each of its calls cost."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._calls: deque[tuple[float, float]] = deque()
+        self._recent = self._past = 0.0
+
+    def add(self, at: float, cost: float) -> tuple[float, float] | None:
+        """(US dollars a minute in the last five, before that), once there is a before that is long enough."""
+        self._began = at if self._began is None else self._began
+        self._calls.append((at, cost))
+        self._recent += cost
+        while self._calls[0][0] < at - RECENT_S:
+            self._recent -= self._calls[0][1]
+            self._past += self._calls.popleft()[1]
+        lasted = at - RECENT_S - self._began
+        if lasted < HISTORY_S:
+            return None
+        return self._recent * 60 / RECENT_S, self._past * 60 / lasted
 
 
 def _queues(db: sqlite3.Connection, now: float) -> Iterator[QueueFacts]:

@@ -244,6 +244,12 @@ class Warned(Event, frozen=True, kw_only=True, tag="warned"):
     about: str = ""
 
 
+class Changed(Event, frozen=True, kw_only=True, tag="changed"):
+    """One step changed many files; told from where on that is worth a look, whatever the repo's limits are."""
+
+    files: int
+
+
 class MemoryNoted(Event, frozen=True, kw_only=True, tag="memory"):
     """The agent's notes have changed."""
 
@@ -339,7 +345,7 @@ class Unreadable(Event, frozen=True, kw_only=True, tag="unreadable"):
 
 AnyEvent = (
     Started | Launched | Resuming | Asked | Decided | Done | Heard | HookRefused | AgentSaid | Exchanged | Asking | Metered
-    | MemoryNoted | ContextCut | ContextRestored | ContextLost | ContextFull | Spending | TooFast | Reached | Left | Limit | Warned | Stepped | Deviated | SentBack
+    | Changed | MemoryNoted | ContextCut | ContextRestored | ContextLost | ContextFull | Spending | TooFast | Reached | Left | Limit | Warned | Stepped | Deviated | SentBack
     | Stopping | Ended | Unreadable
 )  # fmt: skip
 #: Puts an event on record. Raises OSError when it can't.

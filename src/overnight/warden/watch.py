@@ -19,6 +19,7 @@ from overnight.guard.tools import SHELLS, WRITES
 from overnight.guard.verdict import Call, Decision, Verdict
 from overnight.judge.stall import (
     BY_EDIT,
+    ORDINARY,
     Called,
     ErrorClass,
     Failed,
@@ -40,12 +41,14 @@ from overnight.missions.globs import matching
 from overnight.missions.run import RunSpec
 from overnight.missions.units import show_duration
 from overnight.ports import AgentEvent
-from overnight.warden.events import Done, Record, Warned
+from overnight.warden.events import Changed, Done, Record, Warned
 from overnight.warden.steps import Steps
 from overnight.warden.survey import Sight
 
 #: Between two looks at the work tree: so long at least, and so many times what the last look took.
 PAUSE_S, PAUSE_TIMES = 1.0, 10.0
+#: A step that changes more files than this is put on record, whatever the repo's limits are.
+MANY = 20
 #: An agent without hooks is looked at so often.
 UNSEEN_S = 15.0
 #: Time is a fact too.
@@ -221,6 +224,8 @@ class Watch:
         changed = sight.since(self._sight) if sight is not None and self._sight is not None else 0
         fact = Looked(at=self._looked_at, progress=self._progress(sight), changed=changed, steps=steps, counts=self._counts(began))  # fmt: skip
         self._sight = sight or self._sight
+        if (files := changed - ORDINARY * max(0, steps - 1)) > MANY:
+            self._record(Changed(files=files))
         self._state, found = look(self._state, fact)
         self._heed(found)
 

@@ -14,11 +14,12 @@ from overnight.judge.stall.facts import (
     Turned,
 )
 from overnight.judge.stall.findings import BY_EDIT, Condition, Finding
-from overnight.judge.stall.look import State, begin, look
+from overnight.judge.stall.look import ORDINARY, State, begin, look
 from overnight.judge.stall.similar import alike, tokens
 
 __all__ = [
     "BY_EDIT",
+    "ORDINARY",
     "Called",
     "Condition",
     "ErrorClass",
