@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -270,7 +271,7 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
     if hold is not None and event.what == "task.held" and not event.why.startswith(f"{hold.reason}: "):
         hold = None  # it was released since, and waits for something else now
     ask = asked(db, event.task) if event.task is not None and hold is not None else None
-    unusual = data.get("anomaly") or {}
+    unusual: dict[str, Any] = data.get("anomaly") or {}
     return Happening(
         ask=ask.id if ask is not None else "",
         what=event.what, why=event.why, actor=event.actor, task=event.task or "", hold=hold,
