@@ -6,13 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from doctor_lab import Lab
 
 from overnight.config import read_settings
-from overnight.doctor.gate import Gate, needed
+from overnight.doctor.gate import AGAIN_S, RETRY_S, Gate, needed
 from overnight.doctor.record import changes, fingerprint, last_pass
 from overnight.doctor.wanted import wanted
 from overnight.durable.desk import Desk
@@ -82,6 +83,7 @@ def test_no_box_holds_an_agent_with_hooks(lab: Lab) -> None:
     """The reason names the box; the next run is held without another canary; a changed setting is tried at once."""
     told: list[tuple[str, bool, str]] = []
     lab.settings('[box]\nname = "none"\ni_know = true\n')
+    began = time.time()
 
     async def story() -> None:
         here = gate(lab, told)
@@ -90,9 +92,24 @@ def test_no_box_holds_an_agent_with_hooks(lab: Lab) -> None:
                 await here.run(spec(lab, run, "claude"))
             assert "box 'none'" in held.value.hold.why
             assert held.value.hold.until is not None
+            assert held.value.hold.until > began + RETRY_S
         assert [(agent, passed) for agent, passed, _ in told] == [("claude", False)]
 
     asyncio.run(story())
+
+
+def test_one_that_cannot_be_played_is_tried_again_soon(lab: Lab) -> None:
+    """What only kept it from being played (here a file in its place) passes; it is looked again after a minute, not ten."""
+    lab.settings(COMMAND)
+    lab.home.mkdir(exist_ok=True)
+    (lab.home / "canary").write_text("")
+    before = time.time()
+    with pytest.raises(Held) as held:
+        asyncio.run(gate(lab, []).run(spec(lab)))
+    until = held.value.hold.until
+    assert until is not None
+    assert "could not be played" in held.value.hold.why
+    assert before + AGAIN_S <= until <= time.time() + AGAIN_S
 
 
 def test_whom_it_asks(lab: Lab) -> None:

@@ -37,6 +37,8 @@ TOGETHER = 2
 ACT_LIMIT_S = 60.0
 #: The whole of it takes no longer.
 CANARY_S = 240.0
+#: The name of lines that are about the canary as a whole.
+WHOLE = "canary"
 _MEND = "mend what it says, then try again"
 #: What stands for the agent `command`: works for ever.
 _FOREVER = ("sh", "-c", "echo alive > began; exec sleep 3600")
@@ -67,6 +69,11 @@ class Shown(Struct, frozen=True, kw_only=True):
         bad = [f"{line.name}: {line.seen}" for line in self.lines if line.level is Level.FAIL]
         return "; ".join(bad) or "everything held"
 
+    @property
+    def tried(self) -> bool:
+        """Something that was tried did not hold; otherwise it only could not be played to its end, or kept."""
+        return any(line.level is Level.FAIL and line.name != WHOLE for line in self.lines)
+
 
 async def canary(agent: str, home: Path, environ: Mapping[str, str]) -> Shown:
     """Play it, and keep what it showed. home: the state folder. environ: leads to the settings and to the CLI.
@@ -78,13 +85,13 @@ async def canary(agent: str, home: Path, environ: Mapping[str, str]) -> Shown:
         async with asyncio.timeout(CANARY_S):
             lines, made = await _play(agent, home, environ)
     except TimeoutError:
-        lines, made = [fail("canary", f"it did not end within {CANARY_S:g} s", _MEND)], None
+        lines, made = [fail(WHOLE, f"it did not end within {CANARY_S:g} s", _MEND)], None
     except Held as held:
-        lines, made = [fail("canary", held.hold.why, held.hold.releases_on)], None
+        lines, made = [fail(WHOLE, held.hold.why, held.hold.releases_on)], None
     except OvernightError as error:
         lines, made = [fail(_name_of(error), str(error), _MEND)], None
     except Exception as error:  # whatever keeps it from being played: nothing is proved, and that is all to be said
-        lines, made = [fail("canary", f"it could not be played: {type(error).__name__}: {error}", _MEND)], None
+        lines, made = [fail(WHOLE, f"it could not be played: {type(error).__name__}: {error}", _MEND)], None
     passed = made is not None and all(line.level is not Level.FAIL for line in lines)
     shown = Shown(agent=agent, passed=passed, lines=tuple(lines), took=round(time.monotonic() - began, 2))
     return _kept(home, shown, made)
@@ -104,7 +111,7 @@ def _kept(home: Path, shown: Shown, made: Pass | None) -> Shown:
         else:
             drop_pass(home, shown.agent)
     except OSError as error:
-        line = fail("canary", f"what it showed can't be kept: {error}", "make the state folder writable")
+        line = fail(WHOLE, f"what it showed can't be kept: {error}", "make the state folder writable")
         return Shown(agent=shown.agent, passed=False, lines=(*shown.lines, line), took=shown.took)
     return shown
 
@@ -112,7 +119,7 @@ def _kept(home: Path, shown: Shown, made: Pass | None) -> Shown:
 def _name_of(error: OvernightError) -> str:
     """The part that an error is about."""
     names = {"SettingsInvalid": "settings", "BoxUnavailable": "box", "AgentUnavailable": "agent", "NotConfirmed": "box"}
-    return names.get(type(error).__name__, "canary")
+    return names.get(type(error).__name__, WHOLE)
 
 
 async def _play(agent: str, home: Path, environ: Mapping[str, str]) -> tuple[list[Sighting], Pass]:
@@ -135,7 +142,7 @@ async def _play(agent: str, home: Path, environ: Mapping[str, str]) -> tuple[lis
     if not is_hooked(agent):
         lines.append(_no_guard(agent))
     if fingerprint(agent, read_settings(environ), environ) != before:
-        lines.append(fail("canary", "the CLI, the box or the settings were changed while it was played", "try again"))
+        lines.append(fail(WHOLE, "the CLI, the box or the settings were changed while it was played", "try again"))
     sha = await asyncio.to_thread(digest, program) if program else ""
     made = Pass(
         agent=agent,

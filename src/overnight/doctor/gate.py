@@ -27,6 +27,8 @@ from overnight.ports import Fleet
 
 #: A canary that failed is played again after this time, or as soon as something changed.
 RETRY_S = 600.0
+#: The same for one that could not be played to its end, or kept: a full disk, say, passes by itself.
+AGAIN_S = 60.0
 #: One that does not end is given up.
 _PATIENCE_S = 300.0
 #: Told what came of a canary: (agent, passed, why).
@@ -40,6 +42,17 @@ class Failed(Struct, frozen=True):
     #: Epoch seconds.
     at: float
     why: str
+    #: Seconds until it is played again.
+    again: float = RETRY_S
+
+
+class Came(Struct, frozen=True):
+    """What came of a canary."""
+
+    #: Why it failed; empty when it passed.
+    why: str
+    #: Something was tried, and did not hold.
+    tried: bool = True
 
 
 class Gate:
@@ -115,20 +128,21 @@ class Gate:
                 return
             now = fingerprint(agent, self._settings(), self._environ)
             failed = self._failed.get(agent)
-            if failed is None or failed.fingerprint != now or time.time() >= failed.at + RETRY_S:
+            if failed is None or failed.fingerprint != now or time.time() >= failed.at + failed.again:
                 failed = await self._play(agent, now)
             if failed is not None:
                 raise Held(_hold(failed))
 
     async def _play(self, agent: str, now: Fingerprint) -> Failed | None:
-        why = await play(agent, self._home, self._environ)
+        came = await play(agent, self._home, self._environ)
+        why = came.why
         if not why and not self._open(agent):
             why = "it passed, but the CLI, the box or the settings were changed meanwhile"
         self._told(agent, not why, why)
         if not why:
             self._failed.pop(agent, None)
             return None
-        self._failed[agent] = Failed(now, time.time(), why)
+        self._failed[agent] = Failed(now, time.time(), why, RETRY_S if came.tried else AGAIN_S)
         return self._failed[agent]
 
     def _settings(self) -> Settings:
@@ -150,8 +164,8 @@ def needed(agent: str, settings: Settings) -> bool:
     return is_hooked(agent) or settings.box.name != "none"
 
 
-async def play(agent: str, home: Path, environ: Mapping[str, str]) -> str:
-    """Play the canary in a process of its own; why it failed, or nothing. Cancelling ends it."""
+async def play(agent: str, home: Path, environ: Mapping[str, str]) -> Came:
+    """Play the canary in a process of its own. Cancelling ends it."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "overnight.doctor", agent, str(home)),
         env=environ,
@@ -163,21 +177,22 @@ async def play(agent: str, home: Path, environ: Mapping[str, str]) -> str:
         async with asyncio.timeout(_PATIENCE_S):
             said, complaint = await child.communicate()
     except TimeoutError:
-        return f"it did not end within {_PATIENCE_S:g} s"
+        return Came(f"it did not end within {_PATIENCE_S:g} s")
     finally:
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.terminate()
             await child.wait()
-    return _why(said, complaint)
+    return _came(said, complaint)
 
 
-def _why(said: bytes, complaint: bytes) -> str:
+def _came(said: bytes, complaint: bytes) -> Came:
     try:
         shown = decode(said, Shown)
     except msgspec.MsgspecError:
-        return f"it could not be played: {complaint.decode(errors='replace').strip()[-500:] or 'it said nothing'}"
-    return "" if shown.passed else shown.why()
+        why = f"it could not be played: {complaint.decode(errors='replace').strip()[-500:] or 'it said nothing'}"
+        return Came(why, tried=False)
+    return Came("") if shown.passed else Came(shown.why(), tried=shown.tried)
 
 
 def _hold(failed: Failed) -> Hold:
@@ -185,5 +200,5 @@ def _hold(failed: Failed) -> Hold:
         reason=HoldReason.CANARY_FAILED,
         why=f"the canary failed: {failed.why}",
         releases_on="`overnight doctor --canary` passes; it is tried again by itself",
-        until=failed.at + RETRY_S,
+        until=failed.at + failed.again,
     )
