@@ -44,6 +44,7 @@ from overnight.missions.hold import HoldReason
 from overnight.people.channels.buttons import PhoneButtons
 from overnight.people.channels.listen import Listeners
 from overnight.people.notify import Notifier
+from overnight.people.record import Record
 from overnight.people.verbs import verbs
 from overnight.ports import House
 from overnight.report.alerts import Alerts
@@ -266,7 +267,8 @@ class Life:
 
         self.engine = Engine(journal, flows, pools, parked=parked)
         self._journal, self._down, self._since = journal, down, time.time()
-        self._desk = Desk(journal, self.engine.poke, {**verbs(journal, settings.people), **wake.verbs()})
+        self._record = Record(journal, _say)
+        self._desk = Desk(journal, self.engine.poke, {**verbs(journal, settings.people, self._record), **wake.verbs()})
         house = admitted(house, journal, self._desk, settings)
         self._gate = Gate(house.fleet, journal.home, told=self._canary_told)
         gated = msgspec.structs.replace(house, fleet=self._gate)
@@ -276,8 +278,11 @@ class Life:
         self._mornings = Mornings(journal, settings.report, settings.limits.window, without, _say)
         self._daily = settings.report.daily
         self._alerts = Alerts(journal, settings.report.unusual, without, _say, Sleeps(_daily(settings)))
-        self._notifier = Notifier(journal, settings.notify, buttons=PhoneButtons(journal, settings.people))
-        self._listeners = Listeners(journal, settings.notify, settings.people, self.engine.poke, _say)
+        buttons = PhoneButtons(journal, settings.people, settings.web.url or "")
+        self._notifier = Notifier(journal, settings.notify, buttons=buttons)
+        self._listeners = Listeners(
+            journal, settings.notify, settings.people, self.engine.poke, _say, record=self._record
+        )
         self._intake = intake_for(house, settings, journal, self._desk)
         inhibitor = [settings.daemon.inhibitor] if settings.daemon.inhibitor else None
         self._awake = Awake(_say, os.environ, inhibitor) if settings.daemon.inhibit_sleep else None
@@ -294,6 +299,7 @@ class Life:
             asyncio.create_task(self._prove_ahead()),
             _watched(self._notifier.run(), "nobody is told anything"),
             _watched(self._listeners.run(), "no phone is heard"),
+            _watched(self._record.run(), "people's decisions are not copied to the audit"),
         ]
         if self._intake is not None:
             chores.append(asyncio.create_task(self._take_up_issues(self._intake)))

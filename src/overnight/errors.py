@@ -18,6 +18,7 @@ OvernightError
 │   ├── ExtraMissing
 │   └── NotConfirmed
 ├── Refused                     a bound would be broken; exit code 3
+│   ├── NotYours
 │   ├── NetworkFileSystem
 │   ├── StateNotWritable
 │   ├── JournalNewer
@@ -129,6 +130,10 @@ class Refused(OvernightError):
     """{problem}"""
 
     exit_code = 3
+
+
+class NotYours(Refused):
+    """{person} may not do that: `{right}` is missing in `people.{person}.may` of the settings."""
 
 
 class NetworkFileSystem(Refused):

@@ -236,7 +236,7 @@ def machine_of(settings: Settings, home: Path) -> Machine:
         return tuple(rows)
 
     return Machine(
-        home=home, web=settings.web, ceilings=settings.limits.window, budget=settings.budget, usage=settings.usage, night_ends=settings.report.at,
+        home=home, web=settings.web, people=settings.people, ceilings=settings.limits.window, budget=settings.budget, usage=settings.usage, night_ends=settings.report.at,
         prices=settings.prices, webhook_secret=hooks, hidden=(settings.forge.token_variable, settings.forge.webhook_variable),
         report=settings.report, notify=settings.notify, levels=levels, redact=redact, admit=admit, layers=layers,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from overnight.missions.hold import Hold, HoldReason
 from overnight.people.channels.buttons import PhoneButtons
 from overnight.people.channels.listen import Listeners
 from overnight.people.notify import Notifier
+from overnight.people.record import Record
 from overnight.people.verbs import verbs
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "BOT": "12345:AAF-test_token", "NTFY": "tk_reader"}
@@ -76,9 +77,11 @@ class Process:
         self.engine = Engine(self.journal, {"ask": self._ask, "question": self._question})
         self.desk = Desk(self.journal, self.engine.poke, verbs(self.journal, self.settings.people))
         notify, people = self.settings.notify, self.settings.people
-        self.notifier = Notifier(self.journal, notify, ENVIRON, PhoneButtons(self.journal, people))
+        self.record = Record(self.journal)
+        base = self.settings.web.url or ""
+        self.notifier = Notifier(self.journal, notify, ENVIRON, PhoneButtons(self.journal, people, base))
         self.said: list[str] = []
-        self.listeners = Listeners(self.journal, notify, people, self.engine.poke, self._say, ENVIRON)
+        self.listeners = Listeners(self.journal, notify, people, self.engine.poke, self._say, ENVIRON, self.record)
 
     def _say(self, text: str) -> None:
         self.said.append(text)

@@ -124,7 +124,7 @@ def test_words_answer_a_question_and_approve_nothing(tmp_path: Path) -> None:
                 await p.engine.idle()
                 await server.say("no, as JSON", question)
                 assert "does not wait for this now" in (await soon(server.message(5)))[1]["text"]
-                assert p.count("approval.taken") == 1
+                assert (p.count("answer.taken"), p.count("answer.refused")) == (1, 2)
         assert landed == ["q1 hears as TOML"]
         assert server.problems == []
 

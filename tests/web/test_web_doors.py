@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from web_lab import HAPPENS_WITHIN_S, Http
 from web_served import Pages
 
-from overnight.api.access import CODE_S, Access
+from overnight.api.access import CODE_S, Access, Login
 from overnight.api.endpoints import OPERATIONS
 from overnight.api.settings import WebSettings
 from overnight.api.shield import LARGEST, Bucket, Shield
@@ -46,9 +46,9 @@ def test_the_token_is_its_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert Access(tmp_path / "state", 60.0).token == token
-    assert access.is_session(session, 100.0)
+    assert access.by_session(session, 100.0) == Login()
     access.renew()
-    assert (access.token == token, access.is_token(token), access.is_session(session, 100.0)) == (False, False, False)
+    assert (access.token == token, access.by_token(token), access.by_session(session, 100.0)) == (False, None, None)
 
 
 def test_a_session_ends_and_can_not_be_made_up(tmp_path: Path) -> None:
@@ -56,10 +56,10 @@ def test_a_session_ends_and_can_not_be_made_up(tmp_path: Path) -> None:
     access = Access(tmp_path, 60.0)
     value = access.session(1000.0)
     until, rest = value.split(".", 1)
-    assert access.is_session(value, 1059.0)
+    assert access.by_session(value, 1059.0)
     for wrong in ("", "..", f"{int(until) + 9}.{rest}", value[:-1], value.rpartition(".")[0]):
-        assert not access.is_session(wrong, 1000.0), wrong
-    assert not access.is_session(value, 1061.0)
+        assert not access.by_session(wrong, 1000.0), wrong
+    assert not access.by_session(value, 1061.0)
 
 
 def test_a_link_works_once_and_not_for_long(tmp_path: Path) -> None:
@@ -67,10 +67,10 @@ def test_a_link_works_once_and_not_for_long(tmp_path: Path) -> None:
     access = Access(tmp_path, 60.0)
     now = time.time()
     code, old = access.code(now), access.code(now)
-    assert [access.redeem(code, now), access.redeem(code, now)] == [True, False]
-    assert not access.redeem(old, now + CODE_S + 5)
-    assert not access.redeem("../token", now)
-    assert not access.redeem("a" * 32, now)
+    assert [access.by_code(code, now), access.by_code(code, now)] == [Login(), None]
+    assert not access.by_code(old, now + CODE_S + 5)
+    assert not access.by_code("../token", now)
+    assert not access.by_code("a" * 32, now)
 
 
 def test_a_browser_logs_in_by_its_link(pages: Pages) -> None:

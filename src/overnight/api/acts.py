@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -17,11 +18,11 @@ from overnight.api.shapes import Added, Approve, Done, Lift, NewLevel, NewLimit,
 from overnight.api.site import Site
 from overnight.durable import pauses
 from overnight.durable.limits import BREAKER, CEILING, LIFTED, WINDOWS
-from overnight.errors import BadInput, BadState, DaemonUnreachable, NotDecided, StateNotWritable, UnknownAgent
+from overnight.errors import BadInput, BadState, DaemonUnreachable, NotDecided, NotYours, StateNotWritable, UnknownAgent
 from overnight.flows.task import WORK
 from overnight.judge.autonomy import LEVEL, Override, level_key
 from overnight.landing.text import one_line
-from overnight.missions.approval import Action, Redeemed, Refusal
+from overnight.missions.approval import NEEDS, Action, Redeemed, Refusal, Right
 from overnight.missions.codec import builtins
 from overnight.missions.hold import HoldReason
 from overnight.missions.judging import BLOCKED
@@ -29,7 +30,7 @@ from overnight.missions.money import Amount
 from overnight.missions.policy import LandingMode
 from overnight.missions.task import Phase, Repo, Task
 from overnight.missions.units import Money, show_duration
-from overnight.people.operators import CLI, cli_operator
+from overnight.people.operators import CLI, WEB, cli_operator, may, person_in
 from overnight.people.verbs import read_redeemed
 from overnight.ports import Examined
 from overnight.report.find import repo_named, task_id
@@ -58,6 +59,7 @@ _WAITS = (
 
 def add(site: Site, new: NewTask, actor: str) -> Added:
     """Put a task on the queue. With a key: asked twice, one task comes of it."""
+    allowed(site, actor, Right.MANAGE)
     if not new.text.strip() or "\0" in new.text:
         raise BadInput(problem="The task has no text. Say in `text` what you want.")
     repo = _repo(site, new.repo)
@@ -155,6 +157,7 @@ def check_landing(landing: LandingMode | None, checks: Collection[str]) -> None:
 
 def pause(site: Site, task: str, actor: str) -> Done:
     """Let nothing new start for one task."""
+    allowed(site, actor, Right.PAUSE, task)
     name = task_id(site.home, task)
     site.ask("want", actor, task=name, want="pause")
     return Done(task=name, message=f"{name} pauses before its next step.")
@@ -162,6 +165,7 @@ def pause(site: Site, task: str, actor: str) -> Done:
 
 def resume(site: Site, task: str, actor: str) -> Done:
     """Take back a pause, or try a held task again now."""
+    allowed(site, actor, Right.PAUSE, task)
     name = task_id(site.home, task)
     site.ask("resume", actor, task=name)
     return Done(task=name, message=f"{name} goes on.")
@@ -169,11 +173,13 @@ def resume(site: Site, task: str, actor: str) -> Done:
 
 def stop(site: Site, task: str, actor: str) -> Done:
     """End what runs, keep its work, and pause."""
+    allowed(site, actor, Right.PAUSE, task)
     return _end(site, task, actor, "stop", "ends what runs and pauses")
 
 
 def cancel(site: Site, task: str, actor: str) -> Done:
     """End a task for good; its work is kept on a ref."""
+    allowed(site, actor, Right.MANAGE, task)
     return _end(site, task, actor, "cancel", "is being cancelled")
 
 
@@ -188,6 +194,7 @@ def _end(site: Site, task: str, actor: str, want: str, words: str) -> Done:
 
 def retry(site: Site, task: str, actor: str) -> Done:
     """Begin a task anew that ended without landing."""
+    allowed(site, actor, Right.MANAGE, task)
     name = task_id(site.home, task)
     life = site.ask("retry", actor, task=name, phase=Phase.QUEUED, good=Phase.LANDED)
     return Done(task=name, message=f"{name} is queued again (life {life}).")
@@ -195,6 +202,7 @@ def retry(site: Site, task: str, actor: str) -> Done:
 
 def pause_all(site: Site, repo: str | None, actor: str) -> Done:
     """Nothing new starts, anywhere or in one repo. Needs no daemon."""
+    allowed(site, actor, Right.PAUSE)
     lane = repo_named(site.home, repo).name if repo is not None else ""
     _write_pause(site, lane, actor, drain=True)
     return Done(message=f"Nothing new starts{f' in {lane}' if lane else ''}; what runs goes on to its end.")
@@ -202,6 +210,7 @@ def pause_all(site: Site, repo: str | None, actor: str) -> Done:
 
 def stop_all(site: Site, actor: str) -> Done:
     """End everything that runs; nothing new starts either. Needs no daemon."""
+    allowed(site, actor, Right.PAUSE)
     from overnight.fleet.kill import end_runs
 
     _write_pause(site, "", actor, drain=False)
@@ -215,6 +224,7 @@ def stop_all(site: Site, actor: str) -> Done:
 
 def resume_all(site: Site, repo: str | None, actor: str) -> Done:
     """Take back all pauses that people made, everywhere or in one repo. Needs no daemon for those of files."""
+    allowed(site, actor, Right.PAUSE)
     lane = repo_named(site.home, repo).name if repo is not None else None
     try:
         for each in read_pauses(site.home):
@@ -254,13 +264,14 @@ def _heed(site: Site, actor: str) -> None:
 
 def answer(site: Site, task: str, words: str, actor: str) -> Done:
     """Answer a task that asks."""
+    allowed(site, actor, Right.ANSWER, task)
     told = story(site.home, task)
     row = told.row
     if not words.strip():
         raise BadInput(problem="The answer is empty. Say what the task needs to know.")
     if row.hold is None or row.hold.reason != HoldReason.NEEDS_ANSWER:
         raise BadState(task=row.id, state=_doing(row), verb="answer", next="It asks nothing now.")
-    given = read_redeemed(site.ask("answer", actor, ask=row.id, words=words, sender=_user(), channel=CLI))
+    given = read_redeemed(site.ask("answer", actor, ask=row.id, words=words, **_sent(actor)))
     if isinstance(given, Refusal):
         raise NotDecided(words=given.words, next="Look at it again.")
     return Done(task=row.id, message=f"{row.id} has its answer and goes on.")
@@ -303,16 +314,32 @@ def _decide(site: Site, told: TaskStory, examined: Examined, commit: str, approv
 
 
 def _redeem(site: Site, task: str, commit: str, action: Action, why: str, actor: str) -> None:
-    """By a ticket, used at once. Whoever has the token owns the state folder, and is the user of this machine."""
-    user = _user()
-    token = site.ask(
-        "issue", actor, ask=task, operator=cli_operator(user), action=action, commit=commit, lifetime=AT_ONCE_S
-    )
-    match read_redeemed(site.ask("redeem", actor, token=token, sender=user, channel=CLI, why=why)):
+    """By a ticket of whoever is logged in, used at once. Without a name that is the user of this machine: whoever has its
+    token owns the state folder."""
+    allowed(site, actor, NEEDS[action], task)
+    operator = person_in(actor) or cli_operator(_user())
+    token = site.ask("issue", actor, ask=task, operator=operator, action=action, commit=commit, lifetime=AT_ONCE_S)
+    match read_redeemed(site.ask("redeem", actor, token=token, why=why, **_sent(actor))):
         case Refusal(words=words):
             raise NotDecided(words=words, next="Look at it again.")
         case Redeemed():
             pass
+
+
+def _sent(actor: str) -> dict[str, str]:
+    """Sender and channel of a word, as our own login knows them."""
+    person = person_in(actor)
+    return {"sender": person, "channel": WEB} if person else {"sender": _user(), "channel": CLI}
+
+
+def allowed(site: Site, actor: str, right: Right, task: str = "") -> None:
+    """Raises NotYours for a person who is logged in by name and lacks a right; that it was tried goes on record."""
+    person = person_in(actor)
+    if not person or may(site.machine.people, person, right):
+        return
+    with contextlib.suppress(DaemonUnreachable):
+        site.ask("refuse", actor, person=person, right=right, task=task)
+    raise NotYours(person=person, right=right)
 
 
 def _user() -> str:
@@ -331,10 +358,11 @@ def _doing(row: TaskRow) -> str:
 
 def answer_item(site: Site, item: str, words: str, actor: str) -> Done:
     """Answer what is in the inbox: a task that asks, or a call that was denied."""
+    allowed(site, actor, Right.ANSWER)
     found = find_item(site.home, item)
     if not words.strip():
         raise BadInput(problem="The answer is empty. Say what the task needs to know.")
-    given = read_redeemed(site.ask("answer", actor, ask=found.id, words=words, sender=_user(), channel=CLI))
+    given = read_redeemed(site.ask("answer", actor, ask=found.id, words=words, **_sent(actor)))
     if isinstance(given, Refusal):
         raise NotDecided(words=given.words, next="Look at it again.")
     return Done(task=found.task, message=f"{found.id} has its answer.")
@@ -342,8 +370,9 @@ def answer_item(site: Site, item: str, words: str, actor: str) -> Done:
 
 def set_level(site: Site, new: NewLevel, actor: str) -> Done:
     """A person's word on the level of a repo and kind of work."""
+    allowed(site, actor, Right.MANAGE)
     name = repo_named(site.home, new.repo).name
-    word = Override(level=new.level, since=time.time(), by=_user())
+    word = Override(level=new.level, since=time.time(), by=person_in(actor) or _user())
     site.ask("put", actor, kind=LEVEL, key=level_key(name, new.kind), value=builtins(word))
     return Done(message=f"{name}, {new.kind}: {'begins anew' if new.level is None else f'{new.level} from here on'}.")
 
@@ -364,6 +393,7 @@ def replay(site: Site, task: str, n: int | None) -> Job:
 
 def set_budget(site: Site, new: NewLimit, actor: str) -> Done:
     """Set a limit of spending; what waited for it tries again."""
+    allowed(site, actor, Right.MANAGE)
     if new.usd is None and new.tokens is None:
         raise BadInput(problem="Name `usd`, such as `5 USD`, or `tokens`, or both.")
     limit = Amount(usd=None if new.usd is None else Money.parse(new.usd), tokens=new.tokens)
@@ -375,6 +405,7 @@ def set_budget(site: Site, new: NewLimit, actor: str) -> Done:
 
 def unset_budget(site: Site, old: OldLimit, actor: str) -> Done:
     """Take back a limit that was set."""
+    allowed(site, actor, Right.MANAGE)
     was = site.ask("drop", actor, kind="budget", key=_key(site, old.span, old.repo, old.task))
     return Done(message="The settings hold again." if was else "Nothing was set there.")
 
@@ -389,6 +420,7 @@ def _key(site: Site, span: str, repo: str | None, task: str | None) -> str:
 
 def lift(site: Site, given: Lift, actor: str) -> Done:
     """Let runs use what is kept free of vendors' limits."""
+    allowed(site, actor, Right.MANAGE)
     site.ask("put", actor, kind=CEILING, key=LIFTED, value={"until": time.time() + given.seconds})
     woken = site.ask("release", actor, reason=HoldReason.LIMIT_REACHED.value)
     return Done(message=f"The ceilings are lifted for {show_duration(given.seconds)}; {woken} that waited go on.")
@@ -396,12 +428,14 @@ def lift(site: Site, given: Lift, actor: str) -> Done:
 
 def restore(site: Site, actor: str) -> Done:
     """The ceilings hold again."""
+    allowed(site, actor, Right.MANAGE)
     was = site.ask("drop", actor, kind=CEILING, key=LIFTED)
     return Done(message="The ceilings hold again." if was else "They were not lifted.")
 
 
 def forget(site: Site, account: str, actor: str) -> Done:
     """Forget what is known of an account, as after a new login; tasks that wait for it try again."""
+    allowed(site, actor, Right.MANAGE)
     known = [each.name for each in limits(site.home, site.machine.ceilings, time.time()).accounts]
     if account not in known:
         raise BadInput(problem=f"Nothing is known of an account {account!r}. Known: {', '.join(known) or 'none'}.")

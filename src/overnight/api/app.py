@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from overnight.api import looks
-from overnight.api.endpoints import OPERATIONS, PART, Asked, Operation
+from overnight.api import acts, looks
+from overnight.api.endpoints import OPERATIONS, OWN_RIGHTS, PART, Asked, Operation
 from overnight.api.pulse import Fresh
 from overnight.api.shapes import Event, EventsQuery, Fault, Problem
 from overnight.api.shield import Shield, TooMuch
@@ -28,6 +28,7 @@ from overnight.errors import (
     BadInput,
     BadState,
     NotDecided,
+    NotYours,
     OvernightError,
     Refused,
     StateNotWritable,
@@ -35,6 +36,7 @@ from overnight.errors import (
     UnknownRepo,
     UnknownTask,
 )
+from overnight.missions.approval import Right
 from overnight.missions.codec import builtins, convert
 
 #: Looks and acts at the same time; the others wait for their turn.
@@ -51,6 +53,7 @@ _STATUS: tuple[tuple[type[OvernightError], int], ...] = (
     (BadState, 409),
     (NotDecided, 409),
     (BadInput, 400),
+    (NotYours, 403),
     (StateNotWritable, 503),
     (Refused, 409),
     (Unavailable, 503),
@@ -109,7 +112,7 @@ def application(site: Site, more: Callable[[Busy], Iterable[BaseRoute]] = lambda
     handlers: Any = {HTTPException: _http_error, TooMuch: _too_much, OvernightError: _told, Exception: _unexpected}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
-    return Shield(app, site.access, site.machine.web.hosts)
+    return Shield(app, site.access, site.machine.web.names)
 
 
 # -- operations ---------------------------------------------------------------------------------------------
@@ -126,6 +129,8 @@ def _handler(site: Site, busy: Busy, operation: Operation) -> Callable[[Request]
 
 
 def _answered(operation: Operation, asked: Asked) -> bytes:
+    if operation.method != "GET" and operation.id not in OWN_RIGHTS:
+        acts.allowed(asked.site, asked.actor, Right.MANAGE)
     if operation.media != "application/json":
         return asked.site.machine.redact(operation.do(asked)).encode()
     return msgspec.json.encode(without(operation.do(asked), asked.site.machine.redact))

@@ -74,11 +74,19 @@ PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,199}")
 _NONE = "A task is named by its id, or by any unique beginning of it."
 
 
+#: What looks at a person's rights itself, or needs none; everything else that is no look needs `manage`.
+OWN_RIGHTS = frozenset({
+    "post_tasks_task_pause", "post_tasks_task_resume", "post_tasks_task_stop", "post_tasks_task_answer",
+    "post_tasks_task_approve", "post_tasks_task_reject", "post_inbox_item_answer", "post_pause", "post_resume",
+    "post_stop", "post_guard_explain",
+})  # fmt: skip
+
+
 class Asked(NamedTuple):
     """One request, as the operation sees it."""
 
     site: Site
-    #: api or web: for the record.
+    #: `api` or `web`, and `:NAME` of whom is logged in by name: for the record, and for their rights.
     actor: str
     #: The part of the address that is not fixed; empty where all of it is.
     name: str

@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overnight.api.access import Access
+from overnight.people.operators import actor_of
 
 #: Bytes of a body; a task's text is the largest.
 LARGEST = 2 << 20
@@ -31,7 +32,9 @@ LOGIN_BURST, LOGIN_RATE = 20, 0.2
 MOST_CLIENTS = 1000
 #: Where forges report; what they send is signed.
 HOOKS = "/api/webhooks/"
-OPEN = ("/login", "/static/", "/health", "/favicon.ico", HOOKS)
+OPEN = ("/login", "/static/", "/health", "/favicon.ico", "/word/", HOOKS)
+#: Signed links, over all who are not logged in.
+LINK_BURST, LINK_RATE = 60, 5.0
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -73,7 +76,8 @@ class Bucket:
 
 
 class Shield:
-    """ASGI: refuses, or passes on with `scope["state"]["who"]` set: `api`, `web`, or nothing where all may in."""
+    """ASGI: refuses, or passes on with `scope["state"]["who"]` set: `api`, `web`, `web:NAME`, or
+    nothing where all may in."""
 
     def __init__(
         self, app: ASGIApp, access: Access, hosts: tuple[str, ...], *, burst: float = BURST, rate: float = RATE
@@ -82,7 +86,7 @@ class Shield:
         self._burst, self._rate = burst, rate
         self._hosts = frozenset(("localhost", *(host.lower() for host in hosts)))
         self._clients: dict[str, Bucket] = {}
-        self._logins = Bucket(LOGIN_BURST, LOGIN_RATE)
+        self._logins, self._links = Bucket(LOGIN_BURST, LOGIN_RATE), Bucket(LINK_BURST, LINK_RATE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -114,6 +118,8 @@ class Shield:
             return Refusal(429, "too_many", "Too many requests. Wait a second and try again.")
         if path == "/login" and method == "POST" and not self._logins.take(time.monotonic()):
             return Refusal(429, "too_many", "Too many attempts to log in. Wait a minute and try again.")
+        if path.startswith("/word/") and who is None and not self._links.take(time.monotonic()):
+            return Refusal(429, "too_many", "Too many links were opened. Wait a minute and try again.")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > LARGEST:
             return Refusal(413, "too_large", f"More than {LARGEST >> 20} MiB may not be sent at once.")
@@ -140,9 +146,11 @@ class Shield:
     def _who(self, headers: Headers, cookie: str) -> str | None:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return "api" if self._access.is_token(token.strip()) else None
+            login = self._access.by_token(token.strip())
+            return None if login is None else actor_of("api", login.person)
         value = cookies(headers).get(cookie, "")
-        return "web" if value and self._access.is_session(value, time.time()) else None
+        login = self._access.by_session(value, time.time()) if value else None
+        return None if login is None else actor_of("web", login.person)
 
     def _bucket(self, client: str) -> Bucket:
         if client not in self._clients:

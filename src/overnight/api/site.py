@@ -26,6 +26,7 @@ from overnight.judge.budget import BudgetSettings
 from overnight.judge.limits import Ceilings
 from overnight.missions.codec import convert
 from overnight.missions.task import Repo, Task
+from overnight.people.operators import People
 from overnight.people.settings import NotifySettings
 from overnight.report.journal import JOURNAL, reading, snapshot
 from overnight.report.nights import ReportSettings
@@ -58,6 +59,8 @@ class Machine(Struct, frozen=True, kw_only=True):
 
     home: Path
     web: WebSettings = WebSettings()
+    #: Who may decide besides the user of this machine.
+    people: People = {}
     ceilings: Ceilings = Ceilings()
     budget: BudgetSettings = BudgetSettings()
     usage: UsageSettings = UsageSettings()
@@ -108,7 +111,7 @@ class Site:
 
     def __init__(self, machine: Machine) -> None:
         self.machine, self.home = machine, machine.home
-        self.access = Access(machine.home, float(machine.web.session))
+        self.access = Access(machine.home, float(machine.web.session), machine.people)
         self.pulse = Pulse(machine.home)
         self.jobs = Jobs(machine.home, machine.redact, machine.hidden, self.pulse.touch)
         self._daemon: DaemonView | None = None

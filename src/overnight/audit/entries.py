@@ -100,6 +100,38 @@ class Signed(Link, frozen=True, kw_only=True, tag_field="kind", tag="signed"):
     checkpoint: Head
 
 
+class PeopleOpened(Link, frozen=True, kw_only=True, tag_field="kind", tag="people-opened"):
+    """In a day's heads: the file of people's decisions was begun."""
+
+
+class Decided(Link, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
+    """What a person decided, or what was refused, as the journal has it."""
+
+    #: The journal's event: its number, its digest in the journal's chain, and its epoch seconds.
+    event: int
+    chain: str
+    told: float
+    #: Its kind, such as `approval.refused`.
+    what: str
+    task: str
+    #: Whose word it was; of a refusal channel and sender.
+    who: str
+    why: str
+    reason: str = ""
+    channel: str = ""
+    sender: str = ""
+    operator: str = ""
+    ask: str = ""
+    commit: str = ""
+    action: str = ""
+    #: The ticket's id.
+    ticket: str = ""
+    #: What was missing in `may`.
+    right: str = ""
+    #: Of refusals that were counted only: how many.
+    count: int = 0
+
+
 class Checkpoint(Link, frozen=True, kw_only=True, tag_field="kind", tag="checkpoint"):
     """How far every file went that changed since the checkpoint before; signed."""
 
@@ -118,5 +150,5 @@ class Swept(Link, frozen=True, kw_only=True, tag_field="kind", tag="swept"):
 
 
 RunLine = Opened | Called | Resulted | Unseen | Closed
-DayLine = RunOpened | RunClosed | Signed
+DayLine = RunOpened | RunClosed | PeopleOpened | Signed
 SignedLine = Checkpoint | Swept

@@ -3,6 +3,7 @@
 key                       the private key that signs checkpoints, mode 0600
 checkpoints.ndjson        signed: how far each file goes, and what retention removed
 2026-11-21/heads.ndjson   which runs began that day (UTC), and how far the files of those go that ended
+2026-11-21/people.ndjson  what people decided that day, and what was refused
 2026-11-21/RUN.ndjson     the tool calls of one run that began that day
 """
 
@@ -16,6 +17,7 @@ from overnight.missions.places import split_run
 
 SUFFIX = ".ndjson"
 HEADS = "heads"
+PEOPLE = "people"
 CHECKPOINTS = "checkpoints"
 
 

@@ -11,9 +11,19 @@ from msgspec import Struct
 
 from overnight.audit.chained import Flaw, Head, Line, Reading, Torn, decoded
 from overnight.audit.checkpoints import Known, against, known
-from overnight.audit.entries import Checkpoint, Closed, DayLine, RunClosed, RunOpened, Signed, SignedLine
+from overnight.audit.entries import (
+    Checkpoint,
+    Closed,
+    DayLine,
+    Decided,
+    PeopleOpened,
+    RunClosed,
+    RunOpened,
+    Signed,
+    SignedLine,
+)
 from overnight.audit.key import read_key, signed_by
-from overnight.audit.places import CHECKPOINTS, HEADS, SUFFIX, Places, day_of, run_of, task_of
+from overnight.audit.places import CHECKPOINTS, HEADS, PEOPLE, SUFFIX, Places, day_of, run_of, task_of
 from overnight.errors import AuditKeyUnusable
 
 
@@ -128,12 +138,12 @@ def _day(found: _State, day: str, signed: Known, checkpoints: Reading) -> None:
 
 
 def _there(found: _State, day: str) -> set[str]:
-    """The files of runs in a day's folder. What else is there is foreign."""
+    """The files of runs and of people in a day's folder. What else is there is foreign."""
     names = set[str]()
     folder = found.places.top / day
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = f"{day}/{path.name.removesuffix(SUFFIX)}"
-        if path.name.endswith(SUFFIX) and task_of(name) is not None:
+        if path.name.endswith(SUFFIX) and (run_of(name) == PEOPLE or task_of(name) is not None):
             names.add(name)
         elif path.name != HEADS + SUFFIX:
             found.flaw(f"{day}/{path.name}", None, "it is no file of the audit")
@@ -158,6 +168,8 @@ def _heads(
         match cast("DayLine | None", decoded(line, DayLine)):
             case RunOpened(run=run):
                 opened[f"{day_of(name)}/{run}"] = line.number
+            case PeopleOpened():
+                opened[f"{day_of(name)}/{PEOPLE}"] = line.number
             case RunClosed(run=run, head=head):
                 closed[f"{day_of(name)}/{run}"] = head
             case Signed(checkpoint=head):
@@ -184,15 +196,20 @@ def _run(found: _State, name: str, signed: Head | None, closed: Head | None, *, 
     reading, lines = read
     if not known:
         if reading.head.lines <= 1 and not reading.flaws:
-            cut = "the machine went down between the first line of a run's file and the word of it in the day's heads"
+            cut = "the machine went down between the first line of a file and the word of it in the day's heads"
             found.torn.append(Torn(file=name, line=None, problem=cut))
         else:
-            found.flaw(name, None, "no run of that day has this file")
+            found.flaw(name, None, "the heads of that day know of no such file")
         return
     if problem := against(reading, signed):
         found.flaw(name, None, problem)
     elif closed is not None and reading.head != closed:
         found.flaw(name, None, f"its run ended with {closed.lines} lines, and it has {reading.head.lines}")
+    if run_of(name) == PEOPLE:
+        for line in lines:
+            if decoded(line, Decided) is None:
+                found.flaw(name, line.number, "it is no line of people's decisions that this version knows")
+        return
     ended = bool(lines) and lines[-1].link.seq == reading.head.lines and isinstance(decoded(lines[-1], Closed), Closed)
     if not ended and closed is None:
         found.unended.append(run_of(name))

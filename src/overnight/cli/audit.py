@@ -7,6 +7,8 @@ import time
 import click
 
 from overnight.audit.checkpoints import make_checkpoint
+from overnight.audit.decisions import DecisionView, refused
+from overnight.audit.decisions import decisions as read_decisions
 from overnight.audit.key import read_key
 from overnight.audit.places import Places
 from overnight.audit.shown import CallView, calls, denied, files_of
@@ -26,7 +28,7 @@ _WORDS = {Decision.ALLOW: ("allowed", "green"), Decision.DENY: ("denied", "red")
 
 @click.group(no_args_is_help=True)
 def audit() -> None:
-    """The tamper-evident record of every tool call, written before the call happens."""
+    """The tamper-evident record of every tool call, written before the call happens, and of every person's decision."""
 
 
 @audit.command
@@ -38,7 +40,7 @@ def show(which: str | None, only_denied: bool, span: str | None, as_json: bool) 
     """The calls on record: when, what, how it was decided and why."""
     state = home.state_folder()
     files = files_of(state, which)
-    if which is not None and not files:
+    if which is not None and not files and which not in {each.task for each in read_decisions(state)}:
         raise BadInput(problem=f"Nothing is on record for {which!r}. `overnight audit show` shows everything there is.")
     since = time.time() - _span(span) if span is not None else 0.0
     found = [view for name in files for view in calls(state, name) if view.at >= since]
@@ -54,6 +56,13 @@ def show(which: str | None, only_denied: bool, span: str | None, as_json: bool) 
         _draw(paper, view, now)
     if not found:
         paper.line("no such call is on record")
+    told = [each for each in read_decisions(state) if each.at >= since and (refused(each) or not only_denied)]
+    if which is None or which in {each.task for each in told}:
+        told = [each for each in told if which in (None, each.task)]
+        if told:
+            paper.gap().line(("people", "bold"))
+        for each in told:
+            _decision(paper, each, now)
     paper.print()
 
 
@@ -64,6 +73,38 @@ def _draw(paper: Paper, view: CallView, now: float) -> None:
         paper.line(f"{view.reason} ({view.rule})", indent=13)
     elif view.failed:
         paper.line("it failed", indent=13)
+
+
+@audit.command
+@click.argument("task", required=False)
+@click.option("--refused", "only_refused", is_flag=True, help="Only what did not count.")
+@click.option("--since", "span", metavar="SPAN", help="Only of the last SPAN, such as 8h.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, with tickets and commits.")
+def decisions(task: str | None, only_refused: bool, span: str | None, as_json: bool) -> None:
+    """What people decided and what was refused, by whichever way it came."""
+    since = time.time() - _span(span) if span is not None else 0.0
+    found = tuple(
+        view for view in read_decisions(home.state_folder())
+        if task in (None, view.task) and view.at >= since and (refused(view) or not only_refused)
+    )  # fmt: skip
+    if as_json:
+        say_json(found)
+        return
+    paper, now = Paper(), time.time()
+    for view in found:
+        _decision(paper, view, now)
+    if not found:
+        paper.line("no such decision is on record")
+    paper.print()
+
+
+def _decision(paper: Paper, view: DecisionView, now: float) -> None:
+    word: Part = (
+        ("refused", "red") if refused(view) else ("answered", "") if "answer" in view.what else ("decided", "green")
+    )
+    about = f" {view.task}" if view.task else ""
+    way = f" by {view.channel}" if view.channel and not refused(view) else ""
+    paper.line(word, f"{about}: {view.why} ({view.who}{way})", indent=11, lead=(clock(view.at, now), "dim"))
 
 
 def _span(text: str) -> float:

@@ -44,22 +44,38 @@ def web(ctx: click.Context, address: str | None, port: int | None) -> None:
     run(replace(settings, web=chosen), state, ready=ready)
 
 
+_as = click.option(
+    "--as", "person", metavar="NAME", help="As this one of [people] in config.toml, with what their `may` says."
+)
+
+
 @web.command()
-def login() -> None:
-    """Print a link that logs a browser in, once, within ten minutes."""
-    url = _url()
-    code = _access().code()
+@_as
+def login(person: str | None) -> None:
+    """Print a link that logs a browser in, once, within ten minutes: as you, or as NAME."""
+    url, name = _url(), _person(person)
+    code = _access().code(person=name)
     click.echo(f"{url}/login?code={code}")
 
 
 @web.command()
+@_as
 @click.option("--renew", is_flag=True, help="Make a new one: all sessions and programs with the old one are out.")
-def token(renew: bool) -> None:
-    """Print the token that programs send as `Authorization: Bearer TOKEN`."""
-    access = _access()
+def token(person: str | None, renew: bool) -> None:
+    """Print the token that programs send as `Authorization: Bearer TOKEN`: yours, or that of NAME."""
+    access, name = _access(), _person(person)
     if renew:
-        access.renew()
-    click.echo(access.token)
+        access.renew(name)
+    click.echo(access.token_of(name))
+
+
+def _person(name: str | None) -> str:
+    """Raises BadInput."""
+    people = home.settings().people
+    if name is not None and name not in people:
+        known = ", ".join(people) or "nobody"
+        raise BadInput(problem=f"Nobody is called {name!r} in [people] of config.toml. Known: {known}.")
+    return name or ""
 
 
 def _access() -> Access:
@@ -67,7 +83,7 @@ def _access() -> Access:
 
 
 def _url() -> str:
-    """Where it is served. Raises BadInput where it is not."""
+    """Where people reach it. Raises BadInput where it is not served."""
     from overnight.web_process import served
 
     found = served(home.state_folder())
@@ -75,7 +91,7 @@ def _url() -> str:
         raise BadInput(
             problem="Nobody serves the dashboard now. `overnight up` does, unless `web.on` is false; or `overnight web`."
         )
-    return found.url
+    return (home.settings().web.url or found.url).rstrip("/")
 
 
 def _loopback(address: str) -> bool:

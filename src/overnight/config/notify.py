@@ -33,6 +33,8 @@ def notify_rules(notify: NotifySettings, people: People) -> Iterator[Problem]:
             yield Problem(path, text, value=False)
         yield from _secrets(target, path)
         yield from _person(target, people, path)
+        if target.ca is not None and not target.ca.startswith("/"):
+            yield _bad((*path, "ca"), "a file by its whole path", target.ca)
         yield from {Kind.APPRISE: _apprise, Kind.NTFY: _ntfy, Kind.TELEGRAM: _telegram}[target.kind](target, path)
 
 
@@ -62,7 +64,7 @@ def _secrets(target: Target, path: Path) -> Iterator[Problem]:
 
 def _person(target: Target, people: People, path: Path) -> Iterator[Problem]:
     """Whoever presses its buttons must be known by what the channel knows of senders."""
-    if target.person is None or target.kind is Kind.APPRISE:
+    if target.person is None:
         return
     where = name_of((*path, "person"))
     if target.person not in people:
@@ -82,7 +84,7 @@ def _apprise(target: Target, path: Path) -> Iterator[Problem]:
         yield _needs(path, "url", "the URL by which Apprise knows the service")
     elif not only_places(target.url) and "://" not in target.url:
         yield Problem((*path, "url"), f'`{name_of((*path, "url"))}` must be a URL such as "ntfys://HOST/TOPIC"')
-    for key in ("token", "replies", "reply_token", "chat", "person"):
+    for key in ("token", "replies", "reply_token", "chat", "ca"):
         if getattr(target, key) is not None:
             yield Problem(
                 (*path, key), f"`{name_of((*path, key))}` means nothing here: Apprise only tells", value=False

@@ -25,6 +25,7 @@ from overnight.config.places import expanded, settings_path, xdg
 from overnight.config.shape import Problem, show
 from overnight.config.telemetry import telemetry_rules
 from overnight.config.watchdog import WatchdogSettings, watchdog_rules
+from overnight.config.web import web_rules
 from overnight.errors import BadUnit, SettingsInvalid
 from overnight.guard.redact import RedactSettings
 from overnight.judge.budget import BudgetSettings
@@ -243,7 +244,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
             where = f"`redact.patterns`, number {n}"
             yield Problem(("redact", "patterns"), f"{where}, is no regular expression: {error}")
     yield from hosts(("bounds", "egress"), settings.bounds.egress)
-    yield from hosts(("web", "hosts"), settings.web.hosts)
+    yield from web_rules(settings.web)
     yield from guard_rules(settings.guard, ("guard",))
     yield from guard_rules(settings.guard.attended, ("guard", "attended"))
     yield from judge_rules(settings.judges)

@@ -126,6 +126,8 @@ def cost_of(told: TaskStory) -> dict[str, Any]:
 
 def routes(site: Site, busy: Busy) -> list[BaseRoute]:
     """Every page."""
+    from overnight.dashboard import word
+
     pages = Pages(site, busy)
 
     def at(path: str, do: Callable[[Pages, Request], Any], *methods: str) -> Route:
@@ -150,6 +152,7 @@ def routes(site: Site, busy: Busy) -> list[BaseRoute]:
         at("/logout", _logout, "POST"),
         at("/choose", _choose, "POST"),
         at("/do/{verb}", _do, "POST"),
+        at("/word/{tokens}/ask", word.page, "GET", "POST"),
         Route("/static/{path:path}", _static, methods=["GET"]),
         Route("/favicon.ico", _favicon, methods=["GET"]),
     ]
@@ -301,9 +304,8 @@ def _shaped(values: Mapping[str, Any], kind: Any) -> Any:
         raise BadInput(problem=f"That does not fit: {error}.") from error
 
 
-def _verbs(site: Site, form: dict[str, str]) -> dict[str, Callable[[], Any]]:
+def _verbs(site: Site, form: dict[str, str], actor: str) -> dict[str, Callable[[], Any]]:
     task, repo = form.get("task", ""), form.get("repo") or None
-    actor = "web"
     return {
         "approve": lambda: acts.approve(
             site, task, _shaped({"commit": form.get("commit", ""), "anyway": "anyway" in form}, Approve), actor
@@ -320,11 +322,11 @@ def _verbs(site: Site, form: dict[str, str]) -> dict[str, Callable[[], Any]]:
         "pause-all": lambda: acts.pause_all(site, repo, actor),
         "resume-all": lambda: acts.resume_all(site, repo, actor),
         "stop-all": lambda: acts.stop_all(site, actor),
-        "add": lambda: _add(site, form),
+        "add": lambda: _add(site, form, actor),
     }
 
 
-def _add(site: Site, form: dict[str, str]) -> Any:
+def _add(site: Site, form: dict[str, str], actor: str) -> Any:
     accept = [line.strip() for line in form.get("accept", "").splitlines() if line.strip()]
     values = {
         "text": form.get("text", ""),
@@ -332,13 +334,13 @@ def _add(site: Site, form: dict[str, str]) -> Any:
         "repo": form.get("repo") or None,
         "key": form.get("key") or None,
     }
-    return acts.add(site, _shaped(values, NewTask), "web")
+    return acts.add(site, _shaped(values, NewTask), actor)
 
 
 async def _do(pages: Pages, request: Request) -> Response:
     """Something that a person asked for. With htmx a toast, without a way back."""
     form = await form_of(request)
-    do = _verbs(pages.site, form).get(str(request.path_params["verb"]))
+    do = _verbs(pages.site, form, str(request.state.who)).get(str(request.path_params["verb"]))
     if do is None:
         raise BadInput(problem="There is no such thing to do here.")
     try:
@@ -383,12 +385,12 @@ async def _login(pages: Pages, request: Request) -> Response:
         return await pages.page(request, "login.html", lambda: {"code": code, "failed": False})
     form = await form_of(request)
     given, access, now = form.get("code", "").strip(), pages.site.access, time.time()
-    entered = await pages.busy.run(access.redeem, given, now) or await pages.busy.run(access.is_token, given)
-    if not entered:
+    login = await pages.busy.run(access.by_code, given, now) or await pages.busy.run(access.by_token, given)
+    if login is None:
         return await pages.page(request, "login.html", lambda: {"code": "", "failed": True}, 403)
     response = RedirectResponse("/", status_code=303)
     response.set_cookie(
-        cookie_name(request.scope), access.session(now), max_age=int(pages.site.machine.web.session), httponly=True,
+        cookie_name(request.scope), access.session(now, login), max_age=int(pages.site.machine.web.session), httponly=True,
         samesite="strict", secure=request.headers.get("origin", "").startswith("https://"), path="/",
     )  # fmt: skip
     return response

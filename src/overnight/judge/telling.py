@@ -81,6 +81,12 @@ def notice_of(seen: Happening) -> Notice | None:
             return Notice(
                 key=f"question {seen.task} {digest(seen.why)}", priority=Priority.NORMAL, task=seen.task, repo=seen.repo,
                 title=f"{_name(seen)} was not let do something", quote=quoted(seen.why), do=f"`overnight show {seen.task}`",
+                ask=seen.ask,
+            )  # fmt: skip
+        case "refusals.counted":
+            return Notice(
+                key=f"refused {digest(seen.actor)}", priority=Priority.HIGH, title="Somebody tries to decide in your name",
+                quote=quoted(f"{seen.actor}: {seen.why}"), do="`overnight audit decisions --refused`",
             )  # fmt: skip
         case "budget.threshold":
             spent = seen.percent >= 100

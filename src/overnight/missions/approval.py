@@ -21,8 +21,9 @@ DECISION, ANSWER = "decision", "answer"
 #: Bytes of a ticket's id, and of its signature.
 ID_BYTES, TAG_BYTES = 12, 16
 #: Signatures are about nothing else than this.
-_ABOUT = b"overnight approval 1 "
+_ABOUT, _ABOUT_LINK = b"overnight approval 1 ", b"overnight link 1 "
 _TOKEN = re.compile(r"o1([A-Za-z0-9_-]{16})([A-Za-z0-9_-]{22})", re.ASCII)
+_LINK = re.compile(r"w1([A-Za-z0-9_-]{16})([A-Za-z0-9_-]{22})", re.ASCII)
 
 
 class AskKind(StrEnum):
@@ -58,6 +59,8 @@ class Right(StrEnum):
     ANSWER = "answer"
     #: Pause, resume and stop.
     PAUSE = "pause"
+    #: Add, cancel and retry tasks, and set budgets and limits.
+    MANAGE = "manage"
 
 
 #: The right that each action needs.
@@ -115,7 +118,7 @@ class Ticket(Struct, frozen=True, kw_only=True):
     task: str
     commit: str
     action: Action
-    #: Of an answer: the words that the task is told.
+    #: Of an answer: the words that the task is told; empty when they come with the ticket.
     answer: str = ""
     #: Epoch seconds.
     issued: float
@@ -158,6 +161,7 @@ class Reason(StrEnum):
     ACTION = "action"
     DECIDED = "decided"
     NO_TICKET = "no-ticket"
+    WORDS = "words"
 
 
 #: The same for a person.
@@ -178,6 +182,7 @@ WORDS = {
     Reason.ACTION: "it is for another action than is asked for",
     Reason.DECIDED: "it was decided already",
     Reason.NO_TICKET: "nothing but a ticket decides",
+    Reason.WORDS: "its words answer nothing that was asked",
 }
 
 
@@ -198,31 +203,34 @@ class Refusal(Struct, frozen=True, kw_only=True, tag="refused"):
     words: str
     #: What is known about it; empty before its signature was found right.
     task: str = ""
+    #: So many of this sender were refused of late that this one is counted, and not put on record by itself.
+    counted: bool = False
 
 
 #: What comes back for a token.
 Answered = Redeemed | Refusal
 
 
-def tag_of(key: bytes, ticket: Ticket) -> bytes:
-    """The signature over everything that a ticket says."""
-    return hmac.new(key, _ABOUT + encode(ticket), hashlib.sha256).digest()[:TAG_BYTES]
+def tag_of(key: bytes, ticket: Ticket, *, link: bool = False) -> bytes:
+    """The signature over everything that a ticket says. link: for a link, whose token no other channel takes."""
+    about = _ABOUT_LINK if link else _ABOUT
+    return hmac.new(key, about + encode(ticket), hashlib.sha256).digest()[:TAG_BYTES]
 
 
-def write_token(key: bytes, ticket: Ticket) -> str:
+def write_token(key: bytes, ticket: Ticket, *, link: bool = False) -> str:
     """What a channel carries: 40 letters, digits, `-` and `_`."""
-    return f"o1{ticket.id}{text_of(tag_of(key, ticket))}"
+    return f"{'w1' if link else 'o1'}{ticket.id}{text_of(tag_of(key, ticket, link=link))}"
 
 
-def read_token(token: str) -> tuple[str, str] | None:
+def read_token(token: str, *, link: bool = False) -> tuple[str, str] | None:
     """(id of the ticket, signature) as text; None when it is no token."""
-    match = _TOKEN.fullmatch(token)
+    match = (_LINK if link else _TOKEN).fullmatch(token)
     return (match[1], match[2]) if match else None
 
 
-def fits(key: bytes, ticket: Ticket, signature: str) -> bool:
+def fits(key: bytes, ticket: Ticket, signature: str, *, link: bool = False) -> bool:
     """Whether this is the ticket's signature."""
-    return hmac.compare_digest(text_of(tag_of(key, ticket)), signature)
+    return hmac.compare_digest(text_of(tag_of(key, ticket, link=link)), signature)
 
 
 def text_of(raw: bytes) -> str:

@@ -34,6 +34,8 @@ class Errand(Struct, frozen=True, kw_only=True):
     buttons: tuple[Button, ...] = ()
     #: The task whose question a reply to the message answers.
     answers: str = ""
+    #: The page where it can be looked at and decided; empty where there is none.
+    link: str = ""
     #: Seconds.
     limit: float
 

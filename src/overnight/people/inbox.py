@@ -12,7 +12,7 @@ from overnight.missions.approval import Action, Ask, AskKind, Choice
 from overnight.missions.codec import decode
 from overnight.missions.hold import Hold
 from overnight.missions.question import Question
-from overnight.people.waits import all_asked, needs_person, open_questions
+from overnight.people.waits import all_asked, filed, needs_person, open_ask, open_questions
 from overnight.ports import Examined
 
 
@@ -91,6 +91,15 @@ def read_inbox(db: sqlite3.Connection) -> tuple[Item, ...]:
     items += [_of_question(ask, question) for ask, question in open_questions(db)]
     order = list(Sort)
     return tuple(sorted(items, key=lambda item: (order.index(item.sort), item.since, item.id)))
+
+
+def read_item(db: sqlite3.Connection, about: str) -> Item | None:
+    """What is asked under one id now; None when nothing is."""
+    ask = open_ask(db, about)
+    if ask is None:
+        return None
+    question = filed(db, ask.task).get(ask.id)
+    return _of_ask(db, ask) if question is None else _of_question(ask, question)
 
 
 def _of_ask(db: sqlite3.Connection, ask: Ask) -> Item:

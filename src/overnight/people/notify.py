@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from overnight.durable.journal import Journal
@@ -22,7 +23,7 @@ from overnight.missions.notice import Notice
 from overnight.people.errand import ERRAND, Button, Errand, lock, read_result, write
 from overnight.people.outbox import CURSOR, UNKNOWN, Batch, Outbox, Result
 from overnight.people.secret import variables
-from overnight.people.settings import Kind, NotifySettings, Target, texts
+from overnight.people.settings import NotifySettings, Target, texts
 
 #: Seconds between two looks at the journal and the clock.
 LOOK_S = 1.0
@@ -35,13 +36,26 @@ _PASSED = (
 _GRACE_S = 30.0
 _LOOK_LOCK_S = 0.05
 
-#: What can be decided about a notice from a target's phone, and the task whose question a reply answers.
-Buttons = Callable[[Notice, Target], tuple[tuple[Button, ...], str]]
+
+class Offered(Struct, frozen=True, kw_only=True):
+    """What can be decided about a notice, and by which ways."""
+
+    buttons: tuple[Button, ...] = ()
+    #: The task whose question a reply to the message answers.
+    answers: str = ""
+    #: The page where it can be looked at and decided.
+    link: str = ""
+    #: How to answer in words; empty where nothing is asked that takes them.
+    how: str = ""
 
 
-def no_buttons(_notice: Notice, _target: Target) -> tuple[tuple[Button, ...], str]:
-    """Nothing can be decided from a phone."""
-    return (), ""
+#: What can be decided about a notice at a target.
+Buttons = Callable[[Notice, Target], Offered]
+
+
+def no_buttons(_notice: Notice, _target: Target) -> Offered:
+    """Nothing can be decided there."""
+    return Offered()
 
 
 class Notifier:
@@ -117,8 +131,10 @@ class Notifier:
         first = batch.lines[0].notice
         if len(batch.lines) != 1 or target.person is None or not first.ask:
             return errand
-        buttons, answers = self._buttons(first, target)
-        return replace(errand, buttons=buttons, answers=answers)
+        offered = self._buttons(first, target)
+        lines = [errand.message.text, offered.how, f"Look and decide: {offered.link}" if offered.link else ""]
+        message = replace(errand.message, text="\n".join(line for line in lines if line))
+        return replace(errand, message=message, buttons=offered.buttons, answers=offered.answers, link=offered.link)
 
     def _settle(self, batch: str, said: Result) -> None:
         with contextlib.suppress(sqlite3.Error):  # the next notifier finds what became of it in the folder
@@ -196,8 +212,3 @@ async def _ended(child: int, limit: float) -> int:
         loop.remove_reader(pidfd)
         os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # noqa: ASYNC222 (it has ended)
-
-
-def two_way(target: Target) -> bool:
-    """Whether a person can decide there."""
-    return target.kind is not Kind.APPRISE and target.person is not None

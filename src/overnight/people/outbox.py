@@ -23,7 +23,7 @@ from overnight.missions.codec import decode, encode
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.notice import RANKS, Happening, Line, Notice, Priority
 from overnight.people.settings import NotifySettings, Target
-from overnight.people.waits import asked
+from overnight.people.waits import asked, open_ask
 
 #: The record of the last event that was looked at.
 CURSOR = ("notify", "cursor")
@@ -32,8 +32,8 @@ _AT_ONCE = 500
 #: Seconds that what is not urgent waits for more of its kind.
 _FOLD_S = 2.0
 _HOUR_S = 3600.0
-#: Facts that go into one message at most.
-_BATCH = 200
+#: Facts that go into one message at most; questions that go into one each, and not together.
+_BATCH, _ALONE = 200, 3
 #: Why the engine releases what a person had no part in.
 _BY_ITSELF = ("its time has come", "it came meanwhile", "its pause is over", "its pool is gone")
 
@@ -203,11 +203,10 @@ class Outbox:
 
     def _still(self, notice: Notice) -> bool:
         """Whether what it says is still so: nobody wants to be woken for what is over."""
+        if notice.ask:
+            return open_ask(self._db, notice.ask) is not None
         if notice.held is None:
             return True
-        if notice.ask:
-            ask = asked(self._db, notice.task)
-            return ask is not None and ask.id == notice.ask
         sql = (
             "SELECT 1 FROM task WHERE state != 'done' AND json_extract(hold, '$.reason') = ? "
             "AND (? = '' OR id = ?) AND json_extract(hold, '$.about') = ?"
@@ -262,7 +261,7 @@ UNKNOWN = "nobody knows whether it arrived"
 
 
 def _happening(db: sqlite3.Connection, event: Event) -> Happening:
-    data = json.loads(event.data)
+    data: dict[str, Any] = json.loads(event.data)
     row = None
     if event.task is not None:
         sql = "SELECT lane, life, hold, json_extract(input, '$.title') AS title FROM task WHERE id = ?"
@@ -273,7 +272,7 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
     ask = asked(db, event.task) if event.task is not None and hold is not None else None
     unusual: dict[str, Any] = data.get("anomaly") or {}
     return Happening(
-        ask=ask.id if ask is not None else "",
+        ask=ask.id if ask is not None else _filed(event, data),
         what=event.what, why=event.why, actor=event.actor, task=event.task or "", hold=hold,
         repo=row["lane"] if row is not None else "", life=row["life"] if row is not None else 0,
         title=(row["title"] or "") if row is not None else "", phase=str(data.get("phase", "")),
@@ -283,14 +282,21 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
     )  # fmt: skip
 
 
+def _filed(event: Event, data: dict[str, Any]) -> str:
+    return str(data["question"]["id"]) if event.what == "question.asked" and "question" in data else ""
+
+
 def _line(row: sqlite3.Row) -> Line:
     return Line(notice=decode(row["value"], Notice), count=row["count"])
 
 
 def _together(rows: Sequence[sqlite3.Row], *, alone: bool) -> Sequence[sqlite3.Row]:
-    """What goes into one message: what is asked with buttons goes alone, whatever else waits goes together."""
-    asks = [row for row in rows if alone and decode(row["value"], Notice).ask]
-    return [row for row in rows if not row["rank"]] or asks[:1] or rows
+    """What goes into one message: what is asked with buttons goes alone, whatever else waits goes together. What no task
+    stands still for goes alone only while it is little."""
+    notices = [(row, decode(row["value"], Notice)) for row in rows]
+    asks = [row for row, notice in notices if alone and notice.ask and notice.held]
+    words = [row for row, notice in notices if alone and notice.ask and not notice.held]
+    return [row for row in rows if not row["rank"]] or asks[:1] or (words[:1] if len(words) <= _ALONE else []) or rows
 
 
 def _next(now: float, minute: int, zone: tzinfo | None) -> float:

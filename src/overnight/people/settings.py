@@ -39,7 +39,9 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reply_token: str | None = None
     #: `telegram`: the chat that is written to.
     chat: str | None = None
-    #: Whose it is: a name of `[people]`. Its buttons decide in this name. Without, it only tells.
+    #: `ntfy`, `telegram`: the file of the CA whose certificates count there, instead of those that this machine knows.
+    ca: str | None = None
+    #: Whose it is: a name of `[people]`. Its buttons and links decide in this name. Without, it only tells.
     person: str | None = None
     #: What is told as soon as it happens, quiet hours aside.
     at_once: tuple[Priority, ...] = (Priority.URGENT, Priority.HIGH)

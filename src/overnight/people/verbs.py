@@ -7,16 +7,18 @@ from typing import Any, cast
 from overnight.durable.desk import Verbs
 from overnight.durable.journal import Journal
 from overnight.errors import BadInput
-from overnight.missions.approval import Action, Answered
+from overnight.missions.approval import Action, Answered, Reason, Refusal
 from overnight.missions.codec import builtins, convert
 from overnight.people.answers import Answers
 from overnight.people.operators import People
-from overnight.people.tickets import LIFETIME_S, Tickets
+from overnight.people.record import Record
+from overnight.people.tickets import LIFETIME_S, Shown, Tickets
 
 
-def verbs(journal: Journal, people: People) -> Verbs:
-    """`issue`, `redeem` and `answer`, for `Desk(journal, more=verbs(journal, people))`."""
-    tickets, answers = Tickets(journal, people), Answers(journal, people)
+def verbs(journal: Journal, people: People, record: Record | None = None) -> Verbs:
+    """`issue`, `look`, `redeem`, `answer` and `refuse`, for `Desk(journal, more=verbs(journal, people))`."""
+    kept = record or Record(journal)
+    tickets, answers = Tickets(journal, people, kept.refusals), Answers(journal, people, kept.refusals)
 
     def issue(
         *,
@@ -27,10 +29,19 @@ def verbs(journal: Journal, people: People) -> Verbs:
         commit: str | None = None,
         answer: str = "",
         lifetime: float = LIFETIME_S,
+        link: bool = False,
     ) -> str:
         """See `Tickets.issue`."""
         what = _action(action)
-        return tickets.issue(ask, operator, what, actor=actor, commit=commit, answer=answer, lifetime=lifetime)
+        with kept.kept():
+            return tickets.issue(
+                ask, operator, what, actor=actor, commit=commit, answer=answer, lifetime=lifetime, link=link
+            )
+
+    def look(*, actor: str, tokens: list[str]) -> dict[str, Any]:
+        """See `Tickets.look`; `read_shown` reads what it gives."""
+        del actor
+        return builtins(tickets.look(tokens))
 
     def redeem(
         *, actor: str, token: str, sender: str, channel: str, why: str = "", expect: str | None = None
@@ -38,14 +49,29 @@ def verbs(journal: Journal, people: People) -> Verbs:
         """See `Tickets.redeem`; `read_redeemed` reads what it gives."""
         del actor  # the sender is who acts
         meant = None if expect is None else _action(expect)
-        return builtins(tickets.redeem(token, sender, channel, why=why, expect=meant))
+        with kept.kept():
+            return builtins(tickets.redeem(token, sender, channel, why=why, expect=meant))
 
     def answer(*, actor: str, ask: str, words: str, sender: str, channel: str) -> dict[str, Any]:
         """See `Answers.say`."""
         del actor
-        return builtins(answers.say(ask, words, sender, channel))
+        with kept.kept():
+            return builtins(answers.say(ask, words, sender, channel))
 
-    return {"issue": issue, "redeem": redeem, "answer": answer}
+    def refuse(*, actor: str, person: str, right: str, task: str = "") -> None:
+        """Put on record that a person wanted what is not theirs to do."""
+        with kept.kept():
+            known = journal.db.execute("SELECT 1 FROM task WHERE id = ?", (task,)).fetchone() is not None
+            kept.refusals.put(
+                "approval.refused", Reason.RIGHT, actor.partition(":")[0], person, task if known else None, right=right
+            )
+
+    return {"issue": issue, "look": look, "redeem": redeem, "answer": answer, "refuse": refuse}
+
+
+def read_shown(given: Any) -> Shown | Refusal:
+    """What the verb `look` gave, as a value."""
+    return convert(given, cast("type[Shown | Refusal]", Shown | Refusal))
 
 
 def read_redeemed(given: Any) -> Answered:

@@ -26,6 +26,10 @@ class Garbled(OSError):
     """What came back is no HTTP, is too large, or ended too early."""
 
 
+class Untrusted(OSError):
+    """The far end can't show that it is who it should be."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """A whole answer."""
 
@@ -101,13 +105,15 @@ async def exchange(
     body: bytes = b"",
     begins: float = 30.0,
     silence: float = 30.0,
+    ca: str = "",
 ) -> AsyncGenerator[Reply]:
-    """Ask once, over a connection of its own. Raises OSError (TimeoutError, Garbled and TLS errors are some).
+    """Ask once, over a connection of its own. Raises OSError (TimeoutError, Garbled and Untrusted are some).
 
-    begins: seconds until the answer's head is there. silence: seconds between pieces of its body.
+    begins: seconds until the answer's head is there. silence: seconds between pieces of its body. ca: the file of the CA
+    whose certificates count, instead of those that this machine knows.
     """
     parts = urlsplit(url)
-    async with _connected(parts, begins) as link:
+    async with _connected(parts, begins, ca) as link:
         async with asyncio.timeout(begins):
             await link.send(_request(method, parts, headers or {}, body), h11.Data(data=body), h11.EndOfMessage())
             while isinstance(head := await link.event(), h11.InformationalResponse):
@@ -118,11 +124,15 @@ async def exchange(
 
 
 @asynccontextmanager
-async def _connected(parts: SplitResult, limit: float) -> AsyncGenerator[_Link]:
-    secure = ssl.create_default_context() if parts.scheme == "https" else None
+async def _connected(parts: SplitResult, limit: float, ca: str) -> AsyncGenerator[_Link]:
+    secure = _trusting(ca) if parts.scheme == "https" else None
     port = parts.port or (443 if secure else 80)
-    async with asyncio.timeout(limit):
-        reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure, limit=_PIECE)
+    try:
+        async with asyncio.timeout(limit):
+            reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure, limit=_PIECE)
+    except ssl.SSLCertVerificationError as error:
+        why = f"the certificate of {parts.hostname} does not count: {error.verify_message.rstrip('.')}"
+        raise Untrusted(f"{why}. If a CA of your own made it, name its file in `ca`") from error
     try:
         yield _Link(reader, writer)
     finally:
@@ -130,6 +140,13 @@ async def _connected(parts: SplitResult, limit: float) -> AsyncGenerator[_Link]:
         with contextlib.suppress(OSError):
             async with asyncio.timeout(_CLOSE_S):
                 await writer.wait_closed()
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except OSError as error:
+        raise Untrusted(f"`ca` names {ca}, which is no certificate that can be read: {error.strerror}") from error
 
 
 def _request(method: str, parts: SplitResult, headers: dict[str, str], body: bytes) -> h11.Request:
@@ -142,9 +159,15 @@ def _request(method: str, parts: SplitResult, headers: dict[str, str], body: byt
 
 
 async def ask(
-    method: str, url: str, *, headers: dict[str, str] | None = None, body: bytes = b"", limit: float = 30.0
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    limit: float = 30.0,
+    ca: str = "",
 ) -> Answer:
     """Ask, and read the whole answer, within so many seconds. Raises OSError."""
     async with asyncio.timeout(limit):
-        async with exchange(method, url, headers=headers, body=body, begins=limit, silence=limit) as reply:
+        async with exchange(method, url, headers=headers, body=body, begins=limit, silence=limit, ca=ca) as reply:
             return Answer(status=reply.status, headers=reply.headers, body=await reply.body())

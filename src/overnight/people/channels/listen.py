@@ -22,6 +22,7 @@ from overnight.people.channels.http import Answer, Garbled, exchange
 from overnight.people.channels.inbound import Inbound, Reply
 from overnight.people.deliver import cleaned
 from overnight.people.operators import People
+from overnight.people.record import Record
 from overnight.people.settings import Kind, NotifySettings, Target
 
 #: Failures in a row after which it is on record that a channel is not heard.
@@ -47,9 +48,11 @@ class Listeners:
         wake: Callable[[], None],
         say: Callable[[str], None],
         environ: Mapping[str, str] = os.environ,
+        record: Record | None = None,
     ) -> None:
-        """wake: tells the engine that something changed. say: into the daemon's log."""
+        """wake: tells the engine that something changed. say: into the daemon's log. record: keeps the audit."""
         self._journal, self._people, self._wake, self._say, self._environ = journal, people, wake, say, environ
+        self._record = record or Record(journal)
         self._targets = {
             name: each
             for name, each in settings.targets.items()
@@ -63,7 +66,7 @@ class Listeners:
                 group.create_task(self._hear(name, target))
 
     async def _hear(self, name: str, target: Target) -> None:
-        inbound = Inbound(self._journal, self._people, name, str(target.kind), self._wake)
+        inbound = Inbound(self._journal, self._people, name, str(target.kind), self._wake, self._record)
         row = 0
 
         def well() -> None:
@@ -137,7 +140,7 @@ class NtfyEar:
         """As the stream comes. A mark that the server has forgotten gives everything that it has: what was taken is known."""
         since = quote(self._inbound.place().mark or "all", safe="")
         url = f"{self._topic.server}/{quote(self._topic.replies, safe='')}/json?since={since}"
-        async with exchange("GET", url, headers=self._topic.headers, silence=_SILENCE_S) as reply:
+        async with exchange("GET", url, headers=self._topic.headers, silence=_SILENCE_S, ca=self._topic.ca) as reply:
             if reply.status != 200:
                 refused = ntfy.result(Answer(status=reply.status, headers=reply.headers, body=await reply.body()))
                 raise telegram.Refused(reply.status, refused.why.removeprefix(f"{reply.status} "), refused.retry_after)
@@ -150,7 +153,8 @@ class NtfyEar:
 
     async def _press(self, line: _Line) -> None:
         said = self._inbound.press(line.id, line.id, line.message.strip(), self._topic.replies)
-        if said is None:
+        if said is None or not said.words:
+            await asyncio.sleep(0)  # others have their turn, however many of these come
             return
         title = "Overnight took your word" if said.ok else "Overnight did not take that"
         message = Message(title=title, text=said.words, priority=Priority.NORMAL if said.ok else Priority.HIGH)
@@ -237,7 +241,7 @@ class TelegramEar:
         name, mark = str(update.update_id), str(update.update_id + 1)
         if (pressed := update.callback_query) is not None:
             said = self._inbound.press(name, mark, pressed.data, str(pressed.sender.id))
-            if said is not None:
+            if said is not None and said.words:
                 await self._answer(pressed, said)
         elif (message := update.message) is not None and message.reply_to_message is not None:
             await self._reply(name, mark, message, message.reply_to_message)
@@ -257,10 +261,10 @@ class TelegramEar:
 
     async def _reply(self, name: str, mark: str, message: _Said, before: _Before) -> None:
         sender = str(message.sender.id) if message.sender is not None else ""
-        if message.chat.id != self._bot.chat or not self._inbound.knows(sender):
-            return  # strangers are not answered, and nothing of theirs goes on record
+        if message.chat.id != self._bot.chat:
+            return  # it replies to none of our messages
         said = self._inbound.reply(name, mark, f"{message.chat.id} {before.message_id}", message.text, sender)
-        if said is not None:
+        if said is not None and said.words:
             with contextlib.suppress(OSError, telegram.Refused):
                 await self._bot.say(said.words, _SAY_S, to=message.message_id)
 

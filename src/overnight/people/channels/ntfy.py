@@ -41,6 +41,8 @@ class Ntfy(Struct, frozen=True, kw_only=True):
     replies: str = ""
     token: str = ""
     reply_token: str = ""
+    #: The file of the CA whose certificates count; empty for those that this machine knows.
+    ca: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -49,20 +51,24 @@ class Ntfy(Struct, frozen=True, kw_only=True):
 
     async def send(self, errand: Errand) -> Result:
         """Publish it. Raises OSError."""
-        return await self.publish(errand.message, errand.buttons, errand.limit)
+        return await self.publish(errand.message, errand.buttons, errand.limit, errand.link)
 
-    async def publish(self, message: Message, buttons: Sequence[Button] = (), limit: float = 30.0) -> Result:
+    async def publish(
+        self, message: Message, buttons: Sequence[Button] = (), limit: float = 30.0, link: str = ""
+    ) -> Result:
         """Publish a message as JSON to the server's root. Raises OSError."""
-        body = msgspec.json.encode(self.payload(message, buttons))
+        body = msgspec.json.encode(self.payload(message, buttons, link))
         headers = {**self.headers, "content-type": "application/json"}
-        return result(await ask("POST", f"{self.server}/", headers=headers, body=body, limit=limit))
+        return result(await ask("POST", f"{self.server}/", headers=headers, body=body, limit=limit, ca=self.ca))
 
-    def payload(self, message: Message, buttons: Sequence[Button]) -> dict[str, Any]:
+    def payload(self, message: Message, buttons: Sequence[Button], link: str = "") -> dict[str, Any]:
         """The message as ntfy takes it."""
         text = message.text.encode()[:MOST_TEXT].decode(errors="ignore")
         said: dict[str, Any] = {
             "topic": self.topic, "title": message.title, "message": text, "priority": PRIORITIES[message.priority],
         }  # fmt: skip
+        if link:
+            said["click"] = link
         if buttons and self.replies:
             said["actions"] = [self._action(button) for button in buttons[:MOST_BUTTONS]]
         return said
@@ -114,5 +120,6 @@ def channel(target: Target, environ: Mapping[str, str]) -> tuple[Ntfy, list[str]
         replies=fill(target.replies),
         token=fill(target.token),
         reply_token=fill(target.reply_token),
+        ca=target.ca or "",
     )
     return made, secrets

@@ -54,12 +54,15 @@ class Bot(Struct, frozen=True, kw_only=True):
     server: str
     token: str
     chat: int
+    #: The file of the CA whose certificates count; empty for those that this machine knows.
+    ca: str = ""
 
     async def call(self, method: str, limit: float, **arguments: Any) -> bytes:
         """The `result` of a method, as JSON. Raises Refused, OSError."""
         url = f"{self.server}/bot{self.token}/{method}"
         body = msgspec.json.encode({name: value for name, value in arguments.items() if value is not None})
-        return _opened(await ask("POST", url, headers={"content-type": "application/json"}, body=body, limit=limit))
+        head = {"content-type": "application/json"}
+        return _opened(await ask("POST", url, headers=head, body=body, limit=limit, ca=self.ca))
 
     async def send(self, errand: Errand) -> Result:
         """Send it. Raises OSError."""
@@ -121,5 +124,6 @@ def channel(target: Target, environ: Mapping[str, str]) -> tuple[Bot, list[str]]
         server=(fill(target.url, url=True) or SERVER).rstrip("/"),
         token=fill(target.token),
         chat=int(fill(target.chat) or 0),
+        ca=target.ca or "",
     )
     return made, secrets
