@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from overnight.cli.paper import Paper
 from overnight.cli.status import DAY_S, MOST, Seen, draw
 from overnight.cli.words import clock
 from overnight.durable.journal import read_events
+from overnight.errors import Refused
 from overnight.report.journal import reading
 from overnight.report.status import read_status
 from overnight.report.views import DaemonView
@@ -57,15 +59,27 @@ class View(ABC):
         self._watch.__exit__(kind, error, trace)
 
     def _follow(self) -> None:
-        with reading(self.home) as db:
-            self._watch.folder(self.home)
-            self.begin(db)
-            while not self._over:
-                self._watch.wait()
-                self.look(db)
-                if not self._over:
-                    time.sleep(REST_S)
-            self.end(db)
+        """A journal that can't be read for now, or an output that takes nothing, is no end: a full disk is both."""
+        self._watch.folder(self.home)
+        begun = False
+        while True:
+            with contextlib.suppress(Refused, OSError), reading(self.home) as db:
+                if not begun:
+                    self.begin(db)
+                    begun = True
+                self._look_on(db)
+                self.end(db)
+                return
+            if self._over:
+                return
+            time.sleep(REST_S)
+
+    def _look_on(self, db: sqlite3.Connection) -> None:
+        while not self._over:
+            self._watch.wait()
+            self.look(db)
+            if not self._over:
+                time.sleep(REST_S)
 
     @abstractmethod
     def begin(self, db: sqlite3.Connection) -> None:
