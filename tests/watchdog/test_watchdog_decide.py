@@ -297,6 +297,37 @@ def test_a_warden_that_lets_its_run_go_too_far_is_killed(change: dict[str, Any],
     assert near.look() == []
 
 
+@pytest.mark.parametrize(
+    ("silence", "grows", "quiet", "told"),
+    [
+        (480.0, True, 3600, []),
+        (480.0, False, 820, []),
+        (480.0, False, 840, ["quiet t.1.1"]),
+        (480.0, False, 3600, ["quiet t.1.1"]),
+        (1800.0, False, 2270, []),
+        (None, False, 7200, []),
+    ],
+)
+def test_a_pulse_without_progress_is_told(silence: float | None, grows: bool, quiet: int, told: list[str]) -> None:
+    """A warden that beats, whose run says nothing for longer than it may and whose warden does not end it: told, not killed."""
+    room = Room()
+    room.runs["t.1.1"] = RUN._replace(wall=None, record=10.0, silence=silence)
+    room.look()
+    for _ in range(quiet // 5):
+        if grows:
+            room.runs["t.1.1"] = room.runs["t.1.1"]._replace(record=(room.runs["t.1.1"].record or 0) + 1)
+        room.look()
+    assert room.told() == told
+    assert of(KillWarden, room.acts) == []
+    room.runs["t.1.1"] = room.runs["t.1.1"]._replace(record=99.0)
+    room.look()
+    assert room.told() == [*told, *told]
+    room.runs.clear()
+    room.look()
+    assert not room.state.told
+    assert not [who for who in room.state.beats if "t.1.1" in who]
+
+
 def test_a_warden_that_dies_is_told_once() -> None:
     """Without an outcome, or as one that was lost; one that ended in order is not."""
     for last in ({"alive": False}, {"alive": False, "over": True, "lost": True}):

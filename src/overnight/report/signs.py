@@ -180,9 +180,8 @@ def _told(line: bytes) -> Anomaly | None:
         at, severity = float(found["at"]), Severity(found["severity"])
         if severity is Severity.NOTE:
             return None  # such as that something is over
-        task = (
-            str(found["key"]).removeprefix("run ").rsplit(".", 2)[0] if str(found["key"]).startswith("run ") else None
-        )
+        which, _, run = str(found["key"]).partition(" ")
+        task = run.rsplit(".", 2)[0] if which in ("run", "quiet") and run else None
         return Anomaly(
             key=f"watchdog {found['key']} {at:.0f}", kind=Kind.HEARTBEAT, severity=severity,
             why=f"the watchdog: {found['words']}", task=task, at=at,

@@ -267,7 +267,9 @@ class _Turn:
         known = who in self.state.beats
         if seen.over or not seen.alive:
             self.state.beats.pop(who, None)
+            self.state.beats.pop(f"moves {seen.run}", None)
             self.state.slept.pop(who, None)
+            self.state.told.pop(f"quiet {seen.run}", None)
             if known and key not in self.state.told and (seen.lost or not seen.over):
                 self.once(
                     key,
@@ -279,6 +281,7 @@ class _Turn:
         self.state.slept.setdefault(who, 0.0)
         age = self.age(who, seen.beat if seen.beat is not None else -1.0)
         why = self._failed(seen, age) if seen.launched and seen.beat is not None else ""
+        self._moves(seen)
         if not why:
             self.over(key, f"the warden of {seen.run} gives signs of life again")
             return
@@ -287,6 +290,18 @@ class _Turn:
             return
         self.alarm(key, f"{why}. It is killed with everything that it started; the daemon begins another run")
         self.acts.append(KillWarden(seen.run, seen.pid, seen.started, why))
+
+    def _moves(self, seen: WardenSeen) -> None:
+        """Its pulse is not enough: it must get on, or its warden must end it."""
+        key, who = f"quiet {seen.run}", f"moves {seen.run}"
+        quiet = self.age(who, seen.record if seen.record is not None else -1.0)
+        if not seen.launched or seen.record is None or seen.silence is None:
+            return
+        if quiet > seen.silence * WALL + self.rules.wall_slack:
+            words = f"{seen.run} has a warden that lives and gets nowhere: nothing new for {_span(quiet)}, {_span(seen.silence)} are allowed"
+            self.alarm(key, f"{words}. `overnight stop` ends it", Severity.WARNING)
+        else:
+            self.over(key, f"{seen.run} gets on again")
 
     def _failed(self, seen: WardenSeen, age: float) -> str:
         """Why a warden does no longer what it is there for; empty while it does."""
@@ -308,6 +323,10 @@ class _Turn:
             del self.state.beats[who]
             self.state.slept.pop(who, None)
             self.state.told.pop(who, None)
+        names = {each.run for each in self.sight.wardens}
+        for prefix, kept in (("moves ", self.state.beats), ("quiet ", self.state.told)):
+            for who in [who for who in kept if who.startswith(prefix) and who.removeprefix(prefix) not in names]:
+                del kept[who]
 
     # -- elsewhere ------------------------------------------------------------------------------------------
 

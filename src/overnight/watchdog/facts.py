@@ -98,6 +98,10 @@ class WardenSeen(NamedTuple):
     #: US dollars that were spent, and what it may spend; None where nobody knows.
     spent: float | None
     allowed: float | None
+    #: Bytes of what is on record of it and of its agent's output: they grow while it gets on; None when there are none.
+    record: float | None = None
+    #: Seconds that it may be without a word, a single call's silence included; None when it has no such limit.
+    silence: float | None = None
 
 
 class Sight(NamedTuple):

@@ -96,7 +96,8 @@ class Looker:
             self._over.add(run)
             self._spent.pop(run, None)
         spec = (_json(folder / "spec.json") or {}) if outcome is None else {}
-        wall = cast("dict[str, Any]", spec.get("limits") or {}).get("wall")
+        limits = cast("dict[str, Any]", spec.get("limits") or {})
+        wall, quiet = limits.get("wall"), [float(limits[key]) for key in ("silence", "call") if limits.get(key)]
         allowance = cast("dict[str, Any]", spec.get("allowance") or {})
         allowed = allowance.get("usd")
         return WardenSeen(
@@ -104,7 +105,8 @@ class Looker:
             lost=outcome is not None and outcome.get("end") == "lost", launched=(folder / "launch.json").exists(),
             beat=_beat_of(folder), age=_age(started), wall=float(wall) if wall is not None else None,
             spent=self._spending(run, folder / "events.ndjson") if outcome is None else None,
-            allowed=float(allowed) if allowed is not None else None,
+            allowed=float(allowed) if allowed is not None else None, record=_size_of(folder),
+            silence=max(quiet) if quiet else None,
         )  # fmt: skip
 
     def _spending(self, run: str, path: Path) -> float:
@@ -237,6 +239,15 @@ def _beat_of(folder: Path) -> float | None:
         return (folder / "warden.lock").stat().st_mtime
     except OSError:
         return None
+
+
+def _size_of(folder: Path) -> float | None:
+    """Bytes of what is on record of a run, and of what its agent printed."""
+    found = 0
+    for name in ("events.ndjson", "agent.jsonl", "agent.err"):
+        with contextlib.suppress(OSError):
+            found += (folder / name).stat().st_size
+    return float(found) if found else None
 
 
 def free_memory(root: Path, pid: int) -> int | None:
