@@ -302,7 +302,7 @@ class Life:
             _watched(self._record.run(), "people's decisions are not copied to the audit"),
         ]
         if self._intake is not None:
-            chores.append(asyncio.create_task(self._take_up_issues(self._intake)))
+            chores.append(_watched(self._take_up_issues(self._intake), "no issue is taken up"))
         if self._daily:
             chores.append(asyncio.create_task(self._mornings.run()))
         chores.append(asyncio.create_task(self._alerts.run()))

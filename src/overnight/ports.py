@@ -327,7 +327,8 @@ class ForgeRefused(Struct, frozen=True, kw_only=True, tag="forge-refused"):
     """The forge, or our own gate before it, says no, and would say so again."""
 
     #: protected; moved (a branch or a head is not where Overnight left it); taken (a pull request of this branch is
-    #: not Overnight's); not-mergeable; draft; closed; gone; gate; forbidden (the token's rights, or the forge's rules)
+    #: not Overnight's); not-mergeable; draft; closed; gone; gate; ahead (what the task is based on is not on the forge's
+    #: target: it would travel with the pull request); forbidden (the token's rights, or the forge's rules)
     reason: str
     why: str
 
@@ -357,6 +358,11 @@ class Forge(Protocol):
 
         Raises Held(repo-unavailable) when the forge has no such branch.
         """
+        ...
+
+    async def based(self, task: Task, ground: Ground) -> ForgeRefused | None:
+        """`ahead` where the forge's target does not hold the commit that the task is based on; asked before anything is
+        spent, and by every push. Raises Held(repo-unavailable) when the forge has no such branch."""
         ...
 
     async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:

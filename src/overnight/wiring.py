@@ -144,7 +144,7 @@ def intake_for(house: House, settings: Settings, journal: Journal, desk: Desk) -
         found = await policy_on_target(repo, Places(journal.home))
         return bound(read_policy(found, f"overnight.toml of {repo.name}"), settings).policy if found else Policy()
 
-    return Intake(house.forge, policy_of, desk.call, lambda kind, key: journal.get(kind, key) is not None)
+    return Intake(house.forge, policy_of, desk.call, journal.get)
 
 
 def examiner_for(

@@ -175,6 +175,20 @@ def test_nothing_leaves_the_machine_unless_its_owner_says_so(tmp_path: Path) -> 
     assert (it.world.agents.total(), it.forge.done.total()) == (0, 0)
 
 
+def test_what_else_is_on_the_target_here_does_not_travel(tmp_path: Path) -> None:
+    """A task that is based on what the forge lacks holds before anything is spent, and goes on once that is pushed."""
+    it = night(tmp_path)
+    it.world.target.append("landed here")
+    it.world.commits["landed here"] = Act.GOOD
+    it.live(looks=3)
+    assert it.held().reason is HoldReason.FORGE_REFUSED
+    assert "landed here" in it.held().why
+    assert (it.world.agents.total(), it.forge.done.total()) == (0, 0)
+    it.forge.moves("main", "landed here")
+    it.forge.report("landed here")
+    assert it.live() is Phase.LANDED
+
+
 def test_without_a_forge_it_says_what_to_set(tmp_path: Path) -> None:
     """A machine without a forge holds the task before its first run."""
     it = night(tmp_path)

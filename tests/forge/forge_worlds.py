@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from overnight.landing.forge.fake import MemoryForge
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.policy import Policy
@@ -32,6 +34,10 @@ class ForgeWorld(Protocol):
 
     def commit(self, what: str) -> str:
         """A commit of Overnight's on top of the forge's target as it is now. what: tells commits apart."""
+        ...
+
+    def ahead(self) -> None:
+        """The task is based on a commit of Overnight's that landed here and that the forge does not have."""
         ...
 
     def clashing(self) -> str:
@@ -129,6 +135,10 @@ class MemoryWorld:
     def commit(self, what: str) -> str:
         """As the protocol says."""
         return f"commit {what} on {self.it.branches['main']}"
+
+    def ahead(self) -> None:
+        """As the protocol says."""
+        self.ground = replace(self.ground, base="landed here")
 
     def clashing(self) -> str:
         """As the protocol says."""

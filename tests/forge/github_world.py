@@ -93,6 +93,10 @@ class GitHubWorld(ForgeWorld):
         """As the protocol says."""
         return self.committed(self.take("main"), {f"{what}.txt": what}, f"Add {what}")
 
+    def ahead(self) -> None:
+        """As the protocol says."""
+        self.ground = replace(self.ground, base=self.committed(self.take("main"), {"l.txt": "landed"}, "Landed here"))
+
     def clashing(self) -> str:
         """As the protocol says."""
         commit = self.committed(self.take("main"), {"a.txt": "ours"}, "Ours")

@@ -47,6 +47,21 @@ def test_a_branch_that_somebody_deleted_is_made_again(world: ForgeWorld) -> None
     assert world.branch() == second
 
 
+def test_what_else_is_on_the_target_here_does_not_travel(world: ForgeWorld) -> None:
+    """A task that is based on what the forge lacks is not pushed, and that can be asked before it has done anything."""
+    assert run(world.forge().based(world.task, world.ground)) is None
+    commit = world.commit("one")
+    world.ahead()
+    for refused in (
+        run(world.forge().based(world.task, world.ground)),
+        run(world.forge().push(world.task, world.ground, commit)),
+    ):
+        assert isinstance(refused, ForgeRefused)
+        assert refused.reason == "ahead"
+        assert "here has what" in refused.why
+    assert world.branch() is None
+
+
 def test_a_pull_request_is_opened_as_a_draft(world: ForgeWorld) -> None:
     """It shows head, base, the base's tip and that it is open, current and no more than a draft."""
     found = opened(world)

@@ -131,15 +131,6 @@ class Night:
         finally:
             db.close()
 
-    def kill_wardens(self) -> None:
-        """What a machine that goes down does to them."""
-        for folder in self.home.glob("runs/*/*/*"):
-            who = read_identity(folder)
-            if who is not None and is_alive(who):
-                with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-                    os.kill(who.pid, signal.SIGKILL)
-                    psutil.Process(who.pid).wait(10)
-
     def problems(self) -> list[str]:
         """What is not as it must be after the night."""
         found: list[str] = []
@@ -154,7 +145,7 @@ class Night:
             found.append(f"worktrees are left: {self._git('worktree', 'list')}")
         if self._git("status", "--porcelain"):
             found.append(f"the person's folder is {self._git('status', '--porcelain')}")
-        found += [f"a process is left: {line}" for line in self._processes()]
+        found += [f"a process is left: {line}" for line in processes_of(self.folder)]
         verify_journal(self.home / "journal.db")
         return found
 
@@ -162,13 +153,24 @@ class Night:
         done = subprocess.run([*GIT, *words], cwd=self.repo, capture_output=True, text=True, check=False)
         return done.stdout.splitlines() if done.returncode == 0 else [done.stderr]
 
-    def _processes(self) -> list[str]:
-        mine = str(self.folder)
-        return [
-            " ".join(process.info["cmdline"])
-            for process in psutil.process_iter(["cmdline", "pid"])
-            if process.info["pid"] != os.getpid() and mine in " ".join(process.info["cmdline"] or [])
-        ]
+
+def kill_wardens(home: Path) -> None:
+    """What a machine that goes down does to them."""
+    for folder in home.glob("runs/*/*/*"):
+        who = read_identity(folder)
+        if who is not None and is_alive(who):
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                os.kill(who.pid, signal.SIGKILL)
+                psutil.Process(who.pid).wait(10)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Other processes that this folder's name is in the arguments of."""
+    return [
+        " ".join(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline", "pid"])
+        if process.info["pid"] != os.getpid() and str(folder) in " ".join(process.info["cmdline"] or [])
+    ]
 
 
 def kill_at(instant: int) -> Callable[[int], None]:
@@ -197,7 +199,7 @@ def main() -> None:
         killed += os.WIFSIGNALED(night.drive(kill_at(instant)))
         where = (night.folder / "instants").read_text()
         if instant // 2 % 2:
-            night.kill_wardens()
+            kill_wardens(night.home)
         night.drive(kill_at(0))
         if problems := night.problems():
             failures[where] = problems

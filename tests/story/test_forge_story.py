@@ -118,8 +118,18 @@ class Site:
         finally:
             journal.close()
 
-    def live(self, task: str, *, looks: int = 60) -> TaskStory:
-        """Processes that come and go, and CI that reports in between, until it ends or only a person is waited for."""
+    def task(self) -> str:
+        """The id of the one task that there is."""
+        journal = Journal(self.home)
+        try:
+            (row,) = journal.db.execute("SELECT id FROM task").fetchall()
+            return row["id"]
+        finally:
+            journal.close()
+
+    def live(self, task: str, *, looks: int = 60, ends: bool = True) -> TaskStory:
+        """Processes that come and go, and CI that reports in between, until it ends or only a person is waited for. ends:
+        it must within so many looks."""
         for _ in range(looks):
             wake = asyncio.run(self._drive(task))
             told = story(self.home, task)
@@ -127,7 +137,9 @@ class Site:
                 return told
             self.ci()
             self.clock.advance(max(1.0, wake - self.clock.now()))
-        raise AssertionError(f"it does not end: {story(self.home, task).row}")
+        told = story(self.home, task)
+        assert not ends, f"it does not end: {told.row}"
+        return told
 
     async def _drive(self, task: str) -> float | None:
         """Until nothing goes on by itself; when it is looked at again."""
@@ -174,9 +186,7 @@ def test_from_an_issue_to_a_merge_that_is_taken_back(site: Site) -> None:
     number = site.store.asks("pat", "Add a greeting", "It should say hello in hello.txt.", "overnight")
     site.take_up()
     site.take_up()
-    journal = Journal(site.home)
-    (task,) = [row["id"] for row in journal.db.execute("SELECT id FROM task")]
-    journal.close()
+    task = site.task()
 
     def says(text: str, branch: str) -> str:
         return "failure" if text == "hi" or (branch == "main" and text == "hello") else "success"
@@ -214,13 +224,34 @@ def test_from_an_issue_to_a_merge_that_is_taken_back(site: Site) -> None:
     verify_journal(site.home / "journal.db")
 
 
+def test_what_landed_here_alone_does_not_travel_with_a_pull_request(site: Site) -> None:
+    """Commits of Overnight's own on the local target, which the gate lets pass: they hold the task until they are pushed,
+    and the pull request holds its own work alone."""
+    site.store.asks("pat", "Add a greeting", "It should say hello in hello.txt.", "overnight")
+    for key, value in (("user.name", "Overnight"), ("user.email", "overnight@localhost")):
+        site.git("config", key, value)
+    done = ["git", "commit", "-q", "--allow-empty", "-m", "Landed here"]
+    subprocess.run(done, cwd=site.repo, check=True, env={"PATH": os.environ["PATH"], "HOME": str(site.root)})
+    site.take_up()
+    task = site.task()
+    told = site.live(task, looks=2, ends=False)
+    assert told.row.hold is not None
+    assert "(“Landed here”): it would travel" in told.row.hold.why
+    assert (site.store.pulls, site.store.at(f"overnight/{task}"), told.runs) == ({}, "", ())
+    site.git("push", "-q", str(site.store.git_dir), "main")
+    site.ci()
+    site.overnight("resume", task)
+    site.live(task)
+    (pull,) = site.store.pulls
+    ahead, behind, _ = site.store.apart(site.store.at("main"), site.store.head(pull))
+    assert (ahead, behind) == (1, 0)
+
+
 def test_a_target_that_moved_is_merged_in_by_git(site: Site) -> None:
     """Somebody pushes to the target while it waits: the update is a merge of both, checked, pushed and merged."""
     site.store.asks("pat", "Add a greeting", "It should say hello in hello.txt.", "overnight")
     site.take_up()
-    journal = Journal(site.home)
-    (task,) = [row["id"] for row in journal.db.execute("SELECT id FROM task")]
-    journal.close()
+    task = site.task()
     site.live(task)
     theirs = site.store.commits("main", {"other.txt": "theirs\n"}, "Theirs")
     site.overnight("approve", task)

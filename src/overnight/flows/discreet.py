@@ -160,6 +160,10 @@ class _Forge:
         with _careful(self._without):
             return await self._inner.target(task, ground)
 
+    async def based(self, task: Task, ground: Ground) -> ForgeRefused | None:
+        with _careful(self._without):
+            return scrubbed(await self._inner.based(task, ground), self._without)
+
     async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
         with _careful(self._without):
             return scrubbed(await self._inner.push(task, ground, commit), self._without)

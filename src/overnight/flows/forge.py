@@ -81,16 +81,22 @@ class InTime(Struct, frozen=True, tag="in-time"):
 
 async def may_push(t: Story, house: House, task: Task, ground: Ground) -> bool:
     """Ask before anything is spent whether the result may leave this machine. Parks while it may not."""
-    return await t.step("forge", _may_push, house, task, ground)
+    return await t.step("forge", _may_push, t, house, task, ground)
 
 
-async def _may_push(house: House, task: Task, ground: Ground) -> bool:
+async def _may_push(t: Story, house: House, task: Task, ground: Ground) -> bool:
     if house.forge is None:
         raise _none(task)
     if not ground.policy.allow_remote_writes:
         why = "nothing may be pushed: `allow_remote_writes` is not true in both overnight.toml and `[bounds]` of config.toml"
         how = f"setting both, then `overnight cancel {task.id}` and `overnight retry {task.id}`"
         raise _refused(why, how)
+    if isinstance(no := await house.forge.based(task, ground), ForgeRefused):
+        how = (
+            f"pushing that; `overnight resume {task.id}` tries at once. To do without it: `overnight cancel {task.id}` and "
+            f"`overnight retry {task.id}` once `{ground.policy.target}` here is as it is there"
+        )
+        raise _refused(no.why, how, t.now() + AGAIN_S)
     return True
 
 

@@ -6,21 +6,33 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from msgspec import Struct
+
 from overnight.errors import OvernightError, StateNotWritable
 from overnight.flows.task import WORK
 from overnight.judge.persuasion import talk_in
 from overnight.judge.pulls import one_line
-from overnight.missions.codec import builtins
+from overnight.missions.codec import builtins, decode
 from overnight.missions.forge import Issue, IssueRef, Pulls
 from overnight.missions.hold import Held
 from overnight.missions.policy import Policy
 from overnight.missions.task import Phase, Repo, Task
 from overnight.ports import Forge
 
-#: The kind of the records that say what became of an issue, for good: the task may have left the journal long ago.
+#: The kind of the records that say what became of an issue. That it became a task is for good: the task may have left the
+#: journal long ago. One that was refused is looked at again, for its author, its words and the policy may change.
 RECORD = "issue"
 #: Characters of an issue that a task is made of.
 MOST = 20_000
+
+
+class Became(Struct, frozen=True):
+    """What became of an issue."""
+
+    #: The id of its task.
+    task: str = ""
+    #: Why it is none.
+    refused: str = ""
 
 
 def record_of(repo: Repo, issue: Issue) -> str:
@@ -66,7 +78,7 @@ class Intake:
     """Looks for issues and puts tasks on the queue.
 
     policy_of: a repo's policy as its target branch has it, within the machine's bounds. call: the desk's verbs.
-    known: whether a record of this kind and key is there.
+    known: the record of this kind and key, as JSON; None where there is none.
     """
 
     def __init__(
@@ -74,7 +86,7 @@ class Intake:
         forge: Forge,
         policy_of: Callable[[Repo], Awaitable[Policy]],
         call: Callable[[str, dict[str, Any]], Any],
-        known: Callable[[str, str], bool],
+        known: Callable[[str, str], str | None],
     ) -> None:
         self._forge, self._policy_of, self._call, self._known = forge, policy_of, call, known
 
@@ -85,13 +97,17 @@ class Intake:
             return ()
         found = list[str]()
         for issue in await self._forge.issues(repo, policy.forge.label):
-            if not self._known(RECORD, record_of(repo, issue)):
-                found += await self._take(repo, issue, policy)
+            held = self._known(RECORD, record_of(repo, issue))
+            became = Became() if held is None else decode(held, Became)
+            if not became.task:
+                found += await self._take(repo, issue, policy, became.refused)
         return tuple(found)
 
-    async def _take(self, repo: Repo, issue: Issue, policy: Policy) -> list[str]:
+    async def _take(self, repo: Repo, issue: Issue, policy: Policy, refused: str) -> list[str]:
+        """refused: why it was, the last time; on record already."""
         if why := refusal(issue, policy.forge):
-            self._put(repo, issue, {"refused": why})
+            if why != refused:
+                self._put(repo, issue, {"refused": why})
             return []
         task = task_of(repo, issue)
         # asked again after a kill, the queue knows it; the record comes last

@@ -37,6 +37,8 @@ class MemoryForge:
         self.branch = branch
         #: Where every branch of the forge is.
         self.branches = {branch: tip}
+        #: Every commit that the target has been at.
+        self.held = {tip}
         self.pulls: dict[int, PullRequest] = {}
         #: Title and body of each pull request, as last written.
         self.written: dict[int, tuple[str, str]] = {}
@@ -76,6 +78,13 @@ class MemoryForge:
             raise Held(Hold(reason=HoldReason.REPO_UNAVAILABLE, why=why, releases_on=f"a branch `{branch}` there"))
         return self.branches[branch]
 
+    async def based(self, task: Task, ground: Ground) -> ForgeRefused | None:
+        """As the port says."""
+        self._answer()
+        if ground.base in self.held:
+            return None
+        return ForgeRefused(reason="ahead", why=f"`{self.branch}` here has what the forge lacks ({ground.base})")
+
     async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
         """As the port says."""
         self._answer()
@@ -84,6 +93,8 @@ class MemoryForge:
             return ForgeRefused(reason="protected", why=f"`{branch}` is protected")
         if why := self.gate(commit):
             return ForgeRefused(reason="gate", why=why)
+        if (ahead := await self.based(task, ground)) is not None:
+            return ahead
         now = self.branches.get(branch)
         if now == commit:
             return Pushed(branch=branch, commit=commit)
@@ -145,7 +156,7 @@ class MemoryForge:
         if why := self._refuses(found):
             return why
         merged = _made("merge", found.base_commit, head)
-        self.branches[found.base] = merged
+        self.moves(found.base, merged)
         self.pulls[pull] = replace(found, state="merged", merged=merged, base_commit=merged)
         self.done[f"merge {pull}"] += 1
         self.during(f"merged {pull}")
@@ -215,6 +226,8 @@ class MemoryForge:
     def moves(self, branch: str, commit: str) -> None:
         """Somebody pushes to a branch: the target, or one of ours by force."""
         self.branches[branch] = commit
+        if branch == self.branch:
+            self.held.add(commit)
 
     def deletes(self, branch: str) -> None:
         """Somebody deletes a branch; the forge closes what was to be merged from it."""
@@ -246,7 +259,7 @@ class MemoryForge:
         """Somebody merges it there."""
         found = self._shown(pull)
         merged = _made("merge by hand", found.base_commit, found.head)
-        self.branches[found.base] = merged
+        self.moves(found.base, merged)
         self.pulls[pull] = replace(found, state="merged", draft=False, merged=merged, base_commit=merged)
         return merged
 

@@ -89,10 +89,14 @@ class GitHubForge:
         """As the port says."""
         return await (await self._site(task)).bring_target(ground.policy.target)
 
+    async def based(self, task: Task, ground: Ground) -> ForgeRefused | None:
+        """As the port says."""
+        return await (await self._site(task)).based(ground.base, ground.policy.target)
+
     async def push(self, task: Task, ground: Ground, commit: str) -> Pushed | ForgeRefused:
         """As the port says. Raises Held(forge-refused) where the scanner for secrets is missing."""
         site = await self._site(task)
-        return await site.push(f"overnight/{task.id}", commit, ground.policy.target)
+        return await site.push(f"overnight/{task.id}", commit, ground.policy.target, ground.base)
 
     async def _place(self, repo: Repo) -> Place:
         return await place_in(await open_repository(repo, self._places, self._observer), self._settings)

@@ -54,8 +54,23 @@ class Site:
             await self._repository.set_ref(self._ref("forge-target"), tip, why="overnight: the forge's target")
         return tip
 
-    async def push(self, branch: str, commit: str, target: str) -> Pushed | ForgeRefused:
-        """Through the gate, to a branch that is missing or is where Overnight left it. Raises Held."""
+    async def based(self, base: str, target: str) -> ForgeRefused | None:
+        """Whether the forge's target holds what a task is based on. Raises Held."""
+        return await self._ahead(base, await self.bring_target(target), target)
+
+    async def _ahead(self, base: str, tip: str, target: str) -> ForgeRefused | None:
+        """Nothing else of the local target may travel with a task."""
+        if await self._repository.holds(base, tip):
+            return None
+        lacking = await self._repository.plain.text("rev-list", "--format=%s", "--no-commit-header", base, "--not", tip)
+        first, *more = lacking.splitlines()
+        others = f" and {len(more)} more" if more else ""
+        why = f"`{target}` here has what {self.place} lacks (“{one_line(first)}”{others}): it would travel with the pull request"
+        return ForgeRefused(reason="ahead", why=why)
+
+    async def push(self, branch: str, commit: str, target: str, base: str = "") -> Pushed | ForgeRefused:
+        """Through the gate, to a branch that is missing or is where Overnight left it. base: what the task is based on.
+        Raises Held."""
         there = await self._remote.where(branch, target)
         now = there.get(branch)
         if now not in (None, commit, *await self._left(branch)):
@@ -65,6 +80,8 @@ class Site:
             await self._note(branch, "pushed", commit)
             return Pushed(branch=branch, commit=commit)
         tip = await self._bring(target, there.get(target))
+        if base and (no := await self._ahead(base, tip, target)) is not None:
+            return no
         here = now is not None and await self._repository.commit(now) is not None
         known = (tip, now) if here and now else (tip,)
         if why := await refused(

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -98,7 +99,7 @@ class LocalGitHub:
         self.asked: Counter[tuple[str, int]] = Counter()
         self.observer: Callable[[Exchange], None] = _unseen
         #: Told `before` and `after` each request is carried out, with its `METHOD PATH`, git's as well; the answer is
-        #: sent afterwards. By the thread that serves it.
+        #: sent afterwards. By the thread that serves it; a ConnectionError that it raises ends the request there.
         self.watch: Callable[[str, str], None] = _unwatched
         self.lock = threading.RLock()
         self._server = _Server(self)
@@ -228,6 +229,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, github: LocalGitHub) -> None:
         self.github = github
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked is gone: nobody needs to be told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
