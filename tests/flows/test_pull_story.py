@@ -560,6 +560,39 @@ def test_a_merge_decided_long_ago_is_decided_anew(tmp_path: Path) -> None:
     assert it.pull.head == "work-a.1.2", "what was decided about the first head is void"
 
 
+@pytest.mark.parametrize("what", ["closed", "deleted", "forced", "based", "protected", "moved"])
+def test_what_happens_just_before_the_merge_counts(tmp_path: Path, what: str) -> None:
+    """It is decided and begun, and then somebody closes the pull request, deletes its branch, pushes to it by force, has it
+    merged elsewhere, protects the target or pushes to that: nothing is merged that was not proved, and it ends as it should."""
+    it = night(tmp_path)
+    forge, begun, point = it.forge, list[str](), it._point
+    acts: dict[str, Callable[[], object]] = {
+        "closed": lambda: forge.closes(1),
+        "deleted": lambda: forge.deletes("overnight/a"),
+        "forced": lambda: (forge.moves("overnight/a", "theirs"), forge.report("theirs")),
+        "based": lambda: (forge.moves("next", "base"), forge.rebases(1, "next")),
+        "protected": lambda: setattr(forge, "merges", False),
+        "moved": lambda: (forge.moves("main", "newer"), forge.report("newer")),
+    }
+
+    def watch(moment: str, label: str) -> None:
+        if label.startswith("begun merge") and not begun:
+            begun.append(label)
+            acts[what]()
+        point(moment, label)
+
+    it._point = watch  # type: ignore[method-assign]
+    ends = {"closed": Phase.REJECTED, "deleted": Phase.REJECTED, "moved": Phase.LANDED}
+    it.live(looks=12)
+    assert begun
+    assert it.phases()["a"] == ends.get(what, Phase.LANDING)
+    assert forge.done["merge 1"] == (what == "moved")
+    if what not in ends:
+        assert it.held().reason is HoldReason.FORGE_REFUSED
+    if what == "moved":
+        assert it.pull.head == "work-a.1.1 with newer"
+
+
 def test_the_outcome_of_a_run_in_the_draft_is_kept(tmp_path: Path) -> None:
     """A task whose draft was opened has its result on a ref as any other."""
     it = night(tmp_path, policy=DRAFT)

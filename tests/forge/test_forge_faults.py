@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -68,6 +70,73 @@ def test_a_push_whose_answer_was_lost_is_found(github: GitHubWorld) -> None:
     second = github.commit("two")
     assert isinstance(run(github.forge().push(github.task, github.ground, second)), Pushed)
     assert github.branch() == second
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_push_that_somebody_overtakes_is_none(github: GitHubWorld, again: bool) -> None:
+    """Between the look and the push somebody writes the branch, or makes it: theirs stays, and the push says so; what was
+    to be pushed is not taken for something that was."""
+    if again:
+        pushed(github)
+    theirs: list[str] = []
+
+    def observer(when: str, command: str) -> None:
+        if when == "before" and "push --porcelain" in command and not theirs:
+            theirs.append(github.branch_moves())
+
+    commit = github.commit("two")
+    refused = run(github.forge(observer).push(github.task, github.ground, commit))
+    assert theirs, "git was called"
+    assert isinstance(refused, ForgeRefused)
+    assert (refused.reason, github.branch()) == ("moved", theirs[0])
+    still = run(github.forge().push(github.task, github.ground, commit))
+    assert isinstance(still, ForgeRefused)
+    assert (still.reason, github.branch()) == ("moved", theirs[0])
+
+
+def test_a_merge_that_comes_late_finds_the_one_that_was_made(github: GitHubWorld) -> None:
+    """A process asks for a merge and is killed while the forge is slow; the next one merges; then the first request comes
+    to be carried out: there is one merge."""
+    found = opened(github)
+    run(github.forge().ready(github.task, found.number))
+    slow, late = Fault("slow", "PUT .*/merge$", times=1), threading.Event()
+    github.github.faults.append(slow)
+
+    async def killed() -> None:
+        asking = asyncio.create_task(github.forge().merge(github.task, found.number, found.head))
+        assert await asyncio.to_thread(slow.waiting.wait, 120)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+
+    run(killed())
+    merged = run(github.forge().merge(github.task, found.number, found.head))
+    tip = github.tip()
+    assert merged == Merged(commit=tip)
+    github.github.watch = lambda moment, what: late.set() if (moment, what[:3]) == ("after", "PUT") else None
+    slow.release.set()
+    assert late.wait(120), "the forge does what it was asked by a process that is no more"
+    assert github.tip() == tip
+    assert github.store.done[f"merge {found.number}"] == 1
+
+
+def test_a_merge_that_comes_late_is_of_the_head_that_was_meant(github: GitHubWorld) -> None:
+    """The same, and the branch was pushed to meanwhile: the request that comes late is refused by the forge."""
+    found = opened(github)
+    run(github.forge().ready(github.task, found.number))
+    slow, before = Fault("slow", "PUT .*/merge$", times=1), github.tip()
+    github.github.faults.append(slow)
+
+    async def overtaken() -> object:
+        asking = asyncio.create_task(github.forge().merge(github.task, found.number, found.head))
+        assert await asyncio.to_thread(slow.waiting.wait, 120)
+        github.branch_moves()
+        slow.release.set()
+        return await asking
+
+    refused = run(overtaken())
+    assert isinstance(refused, ForgeRefused)
+    assert (refused.reason, github.tip()) == ("moved", before)
 
 
 def _killed_after(n: int) -> Observer:

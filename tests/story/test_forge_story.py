@@ -7,8 +7,10 @@ command line and merged; the target breaks, a pull request takes it back, and th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -29,8 +31,9 @@ from overnight.flows.task import WORK, carry_out
 from overnight.judge.autonomy import Fate, standing
 from overnight.judge.routing import kind_of
 from overnight.landing.forge.github import GitHubForge
-from overnight.landing.forge.local.server import TOKEN, LocalGitHub
+from overnight.landing.forge.local.server import TOKEN, Fault, LocalGitHub
 from overnight.landing.forge.settings import ForgeSettings
+from overnight.missions.hold import Held
 from overnight.missions.judging import Earned, Level
 from overnight.missions.task import Phase, Repo
 from overnight.ports import House
@@ -77,10 +80,28 @@ def green(_text: str, _branch: str) -> str:
     return "success"
 
 
+class Clumsy(LocalGitHub):
+    """A forge where every kind of request goes wrong the first time, while it is told to be so."""
+
+    clumsy: Fault | None = None
+
+    def __init__(self, folder: Path) -> None:
+        self.met = set[str]()
+        super().__init__(folder)
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        """What goes wrong with this request."""
+        kind = re.sub(r"[0-9a-f]{7,40}|[0-9]+", "N", f"{method} {path}")
+        if self.clumsy is None or kind in self.met:
+            return super().fault(method, path)
+        self.met.add(kind)
+        return self.clumsy
+
+
 class Site:
     """A forge with one repository, a person's clone of it, and a journal whose time passes when told."""
 
-    def __init__(self, root: Path, github: LocalGitHub) -> None:
+    def __init__(self, root: Path, github: Clumsy) -> None:
         self.root, self.github, self.home, self.repo = root, github, root / "state", root / "repo"
         self.clock = ManualClock(time.time())
         self.store = github.store
@@ -104,9 +125,8 @@ class Site:
     def house(self) -> House:
         """Real ports, as a process of its own would have them."""
         forge = ForgeSettings(kind="github", api=self.github.api, git=self.github.git, spare=0)
-        return replace(
-            house_for(self.settings, self.home, environ=self.env), forge=GitHubForge(self.home, forge, TOKEN)
-        )
+        made = GitHubForge(self.home, forge, TOKEN, clock=self.clock.now)
+        return replace(house_for(self.settings, self.home, environ=self.env), forge=made)
 
     def take_up(self) -> None:
         """One look at the issues."""
@@ -177,7 +197,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     """With one labelled issue."""
     (tmp_path / "forge").mkdir()
-    with LocalGitHub(tmp_path / "forge") as github:
+    with Clumsy(tmp_path / "forge") as github:
         yield Site(tmp_path, github)
 
 
@@ -222,6 +242,57 @@ def test_from_an_issue_to_a_merge_that_is_taken_back(site: Site) -> None:
         assert words in shown
     assert [moment.what for moment in told.moments].count("approval.taken") == 1
     verify_journal(site.home / "journal.db")
+
+
+@pytest.mark.parametrize("method", ["merge", "squash"])
+def test_what_a_person_merges_there_has_landed(site: Site, method: str) -> None:
+    """By a merge, or by a squash that no commit of ours is in: it has landed as what they made of it, here as well."""
+    site.store.asks("pat", "Add a greeting", "It should say hello in hello.txt.", "overnight")
+    site.take_up()
+    task = site.task()
+    site.live(task)
+    (pull,) = site.store.pulls
+    theirs = site.store.merged_by(pull, method)
+    site.overnight("resume", task)
+    told = site.live(task)
+    assert (told.row.phase, site.store.done[f"merge {pull}"]) == (Phase.LANDED, 0), told.row
+    assert told.row.ending is not None
+    assert (told.row.ending.commit, site.git("rev-parse", "main")) == (theirs, theirs)
+    assert "merged by a person" in told.row.ending.why
+    assert fates(site.home, "site", kind_of(told.task)[0]) == ((Fate.LANDED, theirs),)
+    assert len(site.store.pulls) == 1
+
+
+FAULTS = {
+    "fails": Fault("status", status=502),
+    "hangs up after it was done": Fault("hang-up-after"),
+    "has a limit": Fault("secondary", status=429, wait=30),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_forge_that_fails_at_every_turn_once_changes_nothing(site: Site, what: str) -> None:
+    """Every kind of request, of the API and of git, goes wrong the first time that it is made: the same issue ends as the
+    same landing, with one comment, one pull request and one merge, and every wait had its name."""
+    number = site.store.asks("pat", "Add a greeting", "It should say hello in hello.txt.", "overnight")
+    site.github.clumsy = FAULTS[what]
+    for _ in range(8):
+        with contextlib.suppress(Held):
+            site.take_up()
+        site.clock.advance(600)
+    task = site.task()
+    site.live(task)
+    site.overnight("approve", task)
+    told = site.live(task)
+    assert told.row.phase == Phase.LANDED, told.row
+    assert len(site.github.met) > 15, site.github.met
+    (pull,) = site.store.pulls
+    assert (site.store.done["open"], site.store.done[f"merge {pull}"]) == (1, 1)
+    assert [site.store.done[f"{what} {n}"] for what, n in (("comment", number), ("ready", pull))] == [1, 1]
+    assert [run.outcome.end for run in told.runs if run.outcome] == ["completed"]
+    assert "task.fault" not in [moment.what for moment in told.moments]
+    assert site.git("rev-parse", "main") == site.store.pulls[pull]["merged"]
 
 
 def test_what_landed_here_alone_does_not_travel_with_a_pull_request(site: Site) -> None:

@@ -12,6 +12,8 @@ from overnight.judge.gate import GateSettings
 #: `https://host/owner/name(.git)`, `ssh://git@host/owner/name.git`, `git@host:owner/name.git`
 _URL = re.compile(r"(?:https?|ssh|git)://(?:[^@/]+@)?([^/:]+)(?::\d+)?/(.+)")
 _SCP = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")
+#: Hosts that stand for others, where SSH is let through on the port of HTTPS only.
+_ALIASES = {"ssh.github.com": "github.com"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 
 
@@ -55,9 +57,13 @@ def place_of(url: str, git: str) -> Place | None:
     """The repository that a remote's URL means on the forge at `git`; None when it is elsewhere."""
     found = _URL.fullmatch(url) or _SCP.fullmatch(url)
     ours = _URL.fullmatch(f"{git.rstrip('/')}/-")
-    if found is None or ours is None or found[1].lower() != ours[1].lower():
+    if found is None or ours is None or _host(found[1]) != _host(ours[1]):
         return None
     return named(found[2].strip("/").removeprefix(ours[2].removesuffix("-")).removesuffix(".git"))
+
+
+def _host(name: str) -> str:
+    return _ALIASES.get(name.lower(), name.lower())
 
 
 def named(text: str) -> Place | None:
