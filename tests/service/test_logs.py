@@ -195,6 +195,26 @@ def test_a_terminal_is_nobodys_log(tmp_path: Path) -> None:
     writer.close()
 
 
+OPENED = """
+import sys
+from pathlib import Path
+from overnight.service.logs import LogRules, kept
+with kept(Path(sys.argv[1]), LogRules()):
+    print("a line", flush=True)
+"""
+
+
+def test_one_that_another_opened(tmp_path: Path) -> None:
+    """A log that was opened for a process says when it began, and is not taken for an old one."""
+    path = tmp_path / "web.log"
+    for _ in range(2):
+        with path.open("ab") as log:
+            subprocess.run([sys.executable, "-P", "-c", OPENED, str(path)], stdout=log, stderr=log, check=True)
+    assert path.read_text().startswith("# begun ")
+    assert lines(path) == ["a line"] * 2
+    assert Log(path, RULES).old() == []
+
+
 def test_rules_are_settings() -> None:
     """With units; they reach processes that know no settings."""
     settings = parse_settings(b'[logs]\nsize = "64KiB"\nage = "1h"\nkeep = 2\ndays = 3\n', "t").logs

@@ -167,8 +167,11 @@ class Keeping:
 @contextlib.contextmanager
 def kept(path: Path, rules: LogRules) -> Generator[None]:
     """Inside, the log at a path is looked after, if it is this process's; a terminal's or a manager's is left alone."""
-    log = Log(path, rules)
-    keeping = Keeping(log) if log.is_ours() else None
+    log, keeping = Log(path, rules), None
+    if log.is_ours():
+        with contextlib.suppress(OSError):  # whoever started us opened it: that it begins here may not be said yet
+            log.take()
+        keeping = Keeping(log)
     try:
         yield
     finally:
