@@ -1,6 +1,6 @@
 """`python -m benchmarks`: all of them."""
 
-from benchmarks import audit, boxes, engine, gateway, hook, night, usage, web
+from benchmarks import audit, boxes, engine, gateway, hook, live, night, usage, web
 from benchmarks.table import head
 
 head("The engine alone")
@@ -17,4 +17,5 @@ head("Usage: the index of logs")
 usage.main()
 head("Pages and API")
 web.main()
+live.main()
 night.main()

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
-from web_lab import HAPPENS_WITHIN_S, Http
+from web_lab import HAPPENS_WITHIN_S, Http, wait
 from web_served import Pages
 
 from overnight.api.access import CODE_S, Access, Login
 from overnight.api.endpoints import OPERATIONS
 from overnight.api.settings import WebSettings
 from overnight.api.shield import LARGEST, Bucket, Shield
+from overnight.durable.journal import Journal
 
 NO_TOKEN_NEEDED = ("/health", "/login", "/favicon.ico")
 
@@ -159,6 +160,34 @@ def test_who_never_finishes_asking_is_left(pages: Pages) -> None:
             link.settimeout(HAPPENS_WITHIN_S)
             with contextlib.suppress(ConnectionError):
                 assert link.recv(1) == b""
+
+
+def _streams(pages: Pages) -> int:
+    lines = pages.http.ask("GET", "/metrics")[2].decode().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("overnight_streams "))
+
+
+@pytest.mark.slow
+def test_who_reads_nothing_is_cut_off(tmp_path: Path) -> None:
+    """A stream and a page that nobody takes are let go of after a while; whoever reads is served all that time."""
+    with Pages(tmp_path / "state") as pages, contextlib.ExitStack() as links:
+        journal = Journal(pages.home)
+        with journal.tx("fill"):
+            for n in range(4000):
+                journal.tell("mark", why=str(n), much="x" * 4000)
+        journal.close()
+        for _ in range(3):
+            link = links.enter_context(socket.socket())
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            link.connect(("127.0.0.1", pages.port))
+            head = f"GET /api/events?after=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {pages.access.token}\r\n\r\n"
+            link.sendall(head.encode())
+        wait(lambda: _streams(pages) == 3)
+        with pages.http.stream("/api/events?after=0") as stream:
+            seen = 0
+            while seen < 4000:  # all of it, past those who read nothing
+                seen += stream.readline().startswith(b"id: ")
+            wait(lambda: _streams(pages) == 1)
 
 
 def test_who_asks_too_often_waits(tmp_path: Path) -> None:

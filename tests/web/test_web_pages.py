@@ -18,6 +18,8 @@ from overnight.dashboard.words import LANGUAGES, texts
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 expect.set_options(timeout=PATIENCE_MS)
+#: Every page but that of a task.
+EVERY = ("/", "/tasks", "/guard", "/night", "/usage", "/schedule", "/system", "/tasks/new", "/login")
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +168,51 @@ def test_axe_finds_nothing_serious(night: Lab, chromium: Browser, scheme: str) -
     for size in (DESK, PHONE):
         with visitor(chromium, night.login(), size, color_scheme=scheme) as page:
             root = page.url.rstrip("/")
-            for path in ("/", "/tasks", f"/tasks/{name}", "/guard", "/night", "/system", "/tasks/new", "/login"):
+            for path in (*EVERY, f"/tasks/{name}"):
                 page.goto(root + path)
                 if path.startswith("/tasks/") and path != "/tasks/new":
                     expect(page.locator("#change .file")).to_be_visible()
                 assert flaws(page) == [], (path, size)
+                assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (path, size)
+
+
+def test_what_comes_by_itself_is_shown(pages: Pages, chromium: Browser) -> None:
+    """The schedule has what the records and settings say, and the place of the loops says that there are none yet."""
+    link = f"{pages.url}/login?code={pages.access.code()}"
+    with visitor(chromium, link) as page:
+        page.keyboard.press("g")
+        page.keyboard.press("l")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Loops and schedule")
+        expect(page.locator(".agenda").first).to_contain_text("The audit of the day is signed")
+        expect(page.locator(".agenda").first.or_(page.locator(".agenda").last)).to_contain_text("The brief of the night")
+        expect(page.locator(".placeholder")).to_contain_text("Loops are not here yet")
+
+
+def test_a_proof_is_begun_by_keys_and_its_end_is_seen(pages: Pages, chromium: Browser) -> None:
+    """A look that takes long goes on by itself: the open page shows what came of it, without being loaded again."""
+    pages.submit("one")
+    link = f"{pages.url}/login?code={pages.access.code()}"
+    with visitor(chromium, link) as page:
+        page.goto(f"{pages.url}/system")
+        page.evaluate("window.same = true")
+        card = page.locator("article").filter(has=page.locator("#s-audit"))
+        expect(card).to_contain_text("not looked at yet")
+        card.get_by_role("button", name="Look now").focus()
+        page.keyboard.press("Enter")
+        expect(card).to_contain_text("looked at")
+        expect(card.locator(".chip")).to_have_text("whole")
+        expect(page.locator("article").filter(has=page.locator("#s-journal"))).to_contain_text("each following")
+        assert page.evaluate("window.same") is True
+
+
+def test_what_can_not_be_replayed_says_why(night: Lab, chromium: Browser) -> None:
+    """The button of a task's page begins a replay; its end is shown where it was begun."""
+    name = held(night, "Replay me")
+    with visitor(chromium, night.login()) as page:
+        page.goto(page.url + f"tasks/{name}")
+        page.get_by_role("button", name="Replay run 1").click()
+        expect(page.locator("#replay")).to_contain_text("not possible")
+        expect(page.locator("#replay")).to_contain_text("There is no recording")
 
 
 def test_another_language(pages: Pages, chromium: Browser) -> None:

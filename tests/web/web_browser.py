@@ -19,7 +19,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1360, height=900)
+PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1440, height=900)
 #: Nothing is timed here: it only needs to happen.
 PATIENCE_MS = 90_000
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

@@ -95,7 +95,7 @@ def application(site: Site, more: Callable[[Busy], Iterable[BaseRoute]] = lambda
         return JSONResponse({"state": seen.state}, status_code=200 if seen.state == "up" else 503)
 
     async def counted(_request: Request) -> Response:
-        return Response(await busy.run(metrics, site), media_type="text/plain; version=0.0.4")
+        return Response(await busy.run(metrics, site, busy.streams), media_type="text/plain; version=0.0.4")
 
     async def described(_request: Request) -> Response:
         return JSONResponse(document())

@@ -150,7 +150,7 @@ class Jobs:
             return replace(job, state="done", ended=time.time(), answer=json.loads(said))
         except ValueError:
             last = complaint.decode(errors="replace").strip().splitlines()
-            words = self._redact(last[-1][-500:]) if last else "it ended without a word"
+            words = self._redact(last[-1][-500:]).removeprefix("error: ") if last else "it ended without a word"
             return replace(job, state="failed", ended=time.time(), words=words)
 
     def _path(self, name: str) -> Path:

@@ -131,10 +131,12 @@ def diff(site: Site, told: TaskStory, n: int | None) -> Diff:
     files, cut = list[DiffFile](), len(patch) > MOST_BYTES
     left = MOST_LINES
     for each in parse(text):
-        sort, found = marks.get(each.path, ("", ()))
+        sort, found, at = marks.get(each.path, ("", (), {}))
         if len(each.lines) > left:
             cut = True
-        files.append(msgspec.structs.replace(each, lines=each.lines[: max(0, left)], sort=sort, marks=found))
+        files.append(
+            msgspec.structs.replace(each, lines=tuple(_marked(each.lines[: max(0, left)], at)), sort=sort, marks=found)
+        )
         left -= len(each.lines)
     return Diff(run=run.id, base=told.base, commit=commit, files=tuple(files), cut=cut)
 
@@ -149,18 +151,27 @@ async def _patch(repo: Repo, base: str, commit: str) -> bytes:
     return await git.run("diff", *_SAFE, base, commit)
 
 
-def _marks(site: Site, told: TaskStory, run: RunView) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Path -> what kind of file it is, and what was found wrong in it."""
+def _marked(lines: tuple[DiffLine, ...], at: dict[int, str]) -> Iterator[DiffLine]:
+    """With what was found wrong in them. at: line of the result -> what; of the base for what is gone."""
+    left = dict(at)
+    for line in lines:
+        number = line.old if line.kind == "del" else line.new
+        yield msgspec.structs.replace(line, mark=left.pop(number)) if number in left else line
+
+
+def _marks(site: Site, told: TaskStory, run: RunView) -> dict[str, tuple[str, tuple[str, ...], dict[int, str]]]:
+    """Path -> what kind of file it is, what was found wrong in it, and in which lines."""
     if run.examined is None:
         return {}
     try:
         found = evidence(site, told, run.examined)
     except BadInput:
         return {}
-    wrong = dict[str, list[str]]()
+    wrong, at = dict[str, list[str]](), dict[str, dict[int, str]]()
     for each in found.tampering:
         wrong.setdefault(each.path, []).append(each.why)
-    return {each.path: (str(each.sort), tuple(wrong.get(each.path, ()))) for each in found.files}
+        at.setdefault(each.path, {}).setdefault(each.line, f"{each.trick}: {each.why}")
+    return {each.path: (str(each.sort), tuple(wrong.get(each.path, ())), at.get(each.path, {})) for each in found.files}
 
 
 def parse(patch: str) -> Iterator[DiffFile]:

@@ -30,8 +30,8 @@ class _Page:
         return "\n".join([*self._lines, ""])
 
 
-def metrics(site: Site) -> str:
-    """Everything that is counted. What is not known has no sample: unknown is never zero."""
+def metrics(site: Site, streams: int) -> str:
+    """Everything that is counted. streams: how many live streams are open. What is not known has no sample: unknown is never zero."""
     page, now = _Page(), site.now()
     health, spent = site.health(), budget(site.home, site.machine.budget, time.time())
     page.add("up", "gauge", "1 while the daemon answers.", [({}, float(health.state == "up"))])
@@ -47,6 +47,7 @@ def metrics(site: Site) -> str:
     ended = [({"phase": phase}, float(n)) for phase, n in sorted(now.ended_counts.items())]
     page.add("tasks_ended_day", "gauge", "Tasks that ended within the last 24 hours.", ended)
     page.add("paused", "gauge", "1 while everything is paused.", [({}, float(any(p.repo is None for p in now.pauses)))])
+    page.add("streams", "gauge", "Live streams that are open.", [({}, float(streams))])
     page.add("journal_events_total", "counter", "Events in the journal, ever.", [({}, float(site.pulse.seq))])
     ever = [each for each in spent.spent if each.span == "all" and each.repo is None]
     page.add("spent_usd_total", "counter", "Dollars billed by use, ever.", [({}, float(each.usd)) for each in ever])

@@ -335,6 +335,8 @@ class DiffLine(Struct, frozen=True):
     #: Its number before and after; null where it is not there.
     old: int | None = None
     new: int | None = None
+    #: What was found wrong in it; empty for nearly all.
+    mark: str = ""
 
 
 class DiffFile(Struct, frozen=True, kw_only=True):

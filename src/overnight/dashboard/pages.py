@@ -15,11 +15,12 @@ from starlette.routing import BaseRoute, Route
 
 from overnight.api import acts, looks
 from overnight.api.app import Busy, name_of, status_of, stream
+from overnight.api.jobs import Job
 from overnight.api.pictures import Pictures
-from overnight.api.shapes import Approve, Explain, NewTask, Reject
+from overnight.api.shapes import Approve, Done, Explain, NewTask, Reject
 from overnight.api.shield import cookie_name
 from overnight.api.site import Site
-from overnight.dashboard import system, usage
+from overnight.dashboard import loops, system, usage
 from overnight.dashboard.calls import calls_of
 from overnight.dashboard.draw import ASSETS, Drawer, folder
 from overnight.dashboard.glance import Glances
@@ -79,8 +80,14 @@ class Pages:
         return {
             "told": told, "row": told.row, "items": line, "examined": examined if examined else None, "waits": waits,
             "run": run, "log": self._tail(run.id) if run is not None else (), "cost": cost_of(told),
-            "health": self.site.health(), "now": time.time(),
+            "health": self.site.health(), "now": time.time(), "replay": self._replay(told),
         }  # fmt: skip
+
+    def _replay(self, told: TaskStory) -> dict[str, Any]:
+        """The last run that ended, and what came of running it again."""
+        run = next((each for each in reversed(told.runs) if each.outcome is not None), None)
+        job = self.site.jobs.get(f"replay.{run.id}") if run is not None else None
+        return {"run": run, "job": None if job is None else msgspec.structs.asdict(job)}
 
     def _tail(self, run: str) -> tuple[Any, ...]:
         path = folder_of(self.site.home, run) / EVENTS
@@ -147,7 +154,9 @@ def routes(site: Site, busy: Busy) -> list[BaseRoute]:
         at("/guard/explain", _explain, "POST"),
         at("/usage", _usage),
         at("/night", _night),
+        at("/schedule", _schedule),
         at("/system", _system),
+        at("/live/system", _live_system),
         at("/login", _login, "GET", "POST"),
         at("/logout", _logout, "POST"),
         at("/choose", _choose, "POST"),
@@ -229,9 +238,14 @@ def _run_number(request: Request) -> int | None:
 
 async def _diff(pages: Pages, request: Request) -> Response:
     name, n = name_of(request), _run_number(request)
-    return await pages.page(
-        request, "_diff.html", lambda: {"diff": looks.diff(pages.site, story(pages.site.home, name), n)}
-    )  # fmt: skip
+
+    def make() -> dict[str, Any]:
+        told = story(pages.site.home, name)
+        found, examined = looks.diff(pages.site, told, n), looks.examined_of(told)
+        same = examined is not None and examined.commit == found.commit
+        return {"diff": found, "risk": examined.risk if examined is not None and same else None}
+
+    return await pages.page(request, "_diff.html", make)
 
 
 async def _calls(pages: Pages, request: Request) -> Response:
@@ -258,8 +272,12 @@ async def _evidence(pages: Pages, request: Request) -> Response:
 
 
 async def _guard(pages: Pages, request: Request) -> Response:
+    chosen = request.query_params.get("rule", "")[:200]
+
     def make() -> dict[str, Any]:
-        return {"denied": denials(pages.site.home, time.time()), "repos": repos(pages.site.home), "explained": None}
+        found = denials(pages.site.home, time.time())
+        wishes = [each for each in found.questions if chosen in ("", each.question.rule)]
+        return {"denied": found, "wishes": wishes, "chosen": chosen, "repos": repos(pages.site.home), "explained": None}
 
     return await pages.page(request, "guard.html", make)
 
@@ -281,6 +299,15 @@ async def _night(pages: Pages, request: Request) -> Response:
 
 async def _system(pages: Pages, request: Request) -> Response:
     return await pages.page(request, "system.html", lambda: system.model(pages.site))
+
+
+async def _live_system(pages: Pages, request: Request) -> Response:
+    language = pages.language(request)
+    return pages.live(request, lambda: pages.drawer.draw("_system.html", language, **system.model(pages.site)))
+
+
+async def _schedule(pages: Pages, request: Request) -> Response:
+    return await pages.page(request, "schedule.html", lambda: loops.model(pages.site))
 
 
 # -- forms --------------------------------------------------------------------------------------------------
@@ -319,11 +346,18 @@ def _verbs(site: Site, form: dict[str, str], actor: str) -> dict[str, Callable[[
         "stop": lambda: acts.stop(site, task, actor),
         "cancel": lambda: acts.cancel(site, task, actor),
         "retry": lambda: acts.retry(site, task, actor),
+        "replay": lambda: _begun(acts.replay(site, task, None)),
+        "audit": lambda: _begun(site.jobs.begin("audit")),
+        "doctor": lambda: _begun(site.jobs.begin("doctor")),
         "pause-all": lambda: acts.pause_all(site, repo, actor),
         "resume-all": lambda: acts.resume_all(site, repo, actor),
         "stop-all": lambda: acts.stop_all(site, actor),
         "add": lambda: _add(site, form, actor),
     }
+
+
+def _begun(job: Job) -> Done:
+    return Done(message=f"{job.name}: begun. What comes of it is shown here.")
 
 
 def _add(site: Site, form: dict[str, str], actor: str) -> Any:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 from overnight.api.looks import usage
 from overnight.api.shapes import UsageQuery
 from overnight.api.site import Site
 from overnight.dashboard.glance import window_gauge
+from overnight.durable.ledger import PARTS
 from overnight.report.budget import budget
+from overnight.report.journal import reading
 from overnight.report.limits import limits
 from overnight.report.usage import UNDATED
 
@@ -31,7 +34,17 @@ def model(site: Site) -> dict[str, Any]:
     return {
         "daily": daily, "days": list(reversed(days)), "chart": json.dumps(chart),
         "models": usage(site, UsageQuery(by="model")).rows[:30], "tasks": usage(site, UsageQuery(by="task")).rows[-30:],
-        "spent": budget(site.home, site.machine.budget, time.time()),
+        "repos": _repos(site), "spent": budget(site.home, site.machine.budget, time.time()),
         "gauges": [window_gauge(account, window) for account in seen.accounts for window in account.windows],
         "limits": seen, "now": time.time(),
     }  # fmt: skip
+
+
+def _repos(site: Site) -> list[dict[str, Any]]:
+    """What runs took in each repo, ever; the dearest first."""
+    sql = (
+        "SELECT repo, count(*) AS runs, sum(usd) AS usd, sum(tokens) AS tokens, sum(unpriced) AS unpriced "
+        "FROM spend WHERE settled IS NOT NULL GROUP BY repo ORDER BY usd DESC, tokens DESC LIMIT 30"
+    )
+    with reading(site.home) as db:
+        return [{**dict(row), "usd": Decimal(row["usd"]) / PARTS} for row in db.execute(sql)]

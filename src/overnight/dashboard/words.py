@@ -61,6 +61,16 @@ def clock(at: float | None, now: float | None = None) -> str:
     return time.strftime("%a %H:%M" if abs(now - at) < 6 * 86400 else "%d %b %Y", then)
 
 
+def day(at: float) -> str:
+    """`Sat 21 Nov 2026`, by this machine's clock."""
+    return time.strftime("%a %d %b %Y", time.localtime(at))
+
+
+def minute(at: float) -> str:
+    """`03:12`, of any day."""
+    return time.strftime("%H:%M", time.localtime(at))
+
+
 def stamp(at: float | None) -> str:
     """`03:12:07`, of today or any day."""
     return "–" if at is None else time.strftime("%H:%M:%S", time.localtime(at))
@@ -100,6 +110,6 @@ def short(commit: str | None) -> str:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "clock": clock, "stamp": stamp, "iso": iso, "span": span, "money": money, "many": many, "short": short,
+    "clock": clock, "stamp": stamp, "day": day, "minute": minute, "iso": iso, "span": span, "money": money, "many": many, "short": short,
     "size": show_size,
 }  # fmt: skip

@@ -102,7 +102,7 @@ new MutationObserver((changes) => {
 
 // -- keys ---------------------------------------------------------------------------------------------------
 
-const places = { n: "/", t: "/tasks", i: "/night", u: "/usage", g: "/guard", s: "/system" };
+const places = { n: "/", t: "/tasks", i: "/night", u: "/usage", g: "/guard", l: "/schedule", s: "/system" };
 let going = 0;
 function move(by) {
   const items = $$("[data-item]");
@@ -146,10 +146,10 @@ function charts() {
           const step = Math.ceil(splits.length / 8);
           return splits.map((i) => (i % step === 0 ? data.days[i].slice(5) : ""));
         } },
-        { ...axis, size: 56, values: (_u, splits) => splits.map((v) => `$${v < 1 && v > 0 ? v.toFixed(2) : v}`) },
+        { ...axis, size: 56, values: (_u, splits) => splits.map((v) => `$${Number(v.toFixed(3))}`) },
       ],
       series: [
-        { value: (_u, i) => data.days[i] ?? "" },
+        { label: box.dataset.day, value: (_u, i) => data.days[i] ?? "" },
         { label: box.dataset.yours, fill: style.getPropertyValue("--bar-2").trim(), width: 0, paths: bars, points: { show: false },
           value: (_u, v, _s, i) => (i == null ? "" : `$${data.yours[i].toFixed(2)}`) },
         { label: box.dataset.own, fill: style.getPropertyValue("--accent").trim(), width: 0, paths: bars, points: { show: false },
