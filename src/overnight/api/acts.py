@@ -377,8 +377,15 @@ def set_level(site: Site, new: NewLevel, actor: str) -> Done:
     return Done(message=f"{name}, {new.kind}: {'begins anew' if new.level is None else f'{new.level} from here on'}.")
 
 
-def replay(site: Site, task: str, n: int | None) -> Job:
+def begin(site: Site, job: str, actor: str) -> Job:
+    """Begin long work by its name. Raises as `Jobs.begin`."""
+    allowed(site, actor, Right.MANAGE)
+    return site.jobs.begin(job)
+
+
+def replay(site: Site, task: str, n: int | None, actor: str) -> Job:
     """Run a recorded run of a task again, at no cost. Raises BadState where there is none."""
+    allowed(site, actor, Right.MANAGE, task)
     told = story(site.home, task)
     runs = [
         run for run in told.runs if run.outcome is not None and (n is None or (run.life, run.n) == (told.row.life, n))
