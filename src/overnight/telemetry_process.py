@@ -60,7 +60,10 @@ def follow(settings: Settings, home: Path, environ: Mapping[str, str], parent: i
         sender = Sender(telemetry, headers, instance_of(home))
         try:
             words = Words(without, content=telemetry.content)
-            Follower(home, words, sender, batch=telemetry.batch, say=_say).run(gone, float(telemetry.every))
+            follower = Follower(
+                home, words, sender, batch=telemetry.batch, say=_say, traces=telemetry.traces, metrics=telemetry.metrics
+            )
+            follower.run(gone, float(telemetry.every))
         finally:
             sender.close()
     finally:

@@ -284,3 +284,98 @@ def test_it_ends_with_its_daemon(night: Night, collector: Collector) -> None:
     parent.communicate()
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(child).wait(PATIENCE)
+
+
+def test_a_collector_of_spans_alone_gets_them_all(night: Night, collector: Collector) -> None:
+    """404 for metrics holds up no span; it is said once, and remembered for doctor."""
+    begun(night)
+    night.play()
+    collector.answer = lambda path, _request: 404 if path == "/v1/metrics" else 200
+    out = Out(night.home, collector.url, batch=BATCH)
+    out.all()
+    out.close()
+    assert "task" in collector.names()
+    assert [line.startswith("metrics: ") for line in out.said] == [True]
+    assert [path for path, _ in collector.seen].count("/v1/metrics") == 1
+    progress = kept.read(night.home)
+    assert progress is not None
+    assert "404" in progress.unmeasured
+    assert progress.trouble == ""
+
+
+def test_each_kind_can_be_left_out(night: Night, collector: Collector) -> None:
+    """Spans alone, metrics alone: what is not wanted is not asked for, and the place in the journal goes on."""
+    begun(night)
+    start = (night.home / kept.FILE).read_bytes()
+    night.play()
+    for traces, metrics, paths in ((True, False, {"/v1/traces"}), (False, True, {"/v1/metrics"})):
+        (night.home / kept.FILE).write_bytes(start)
+        collector.seen.clear()
+        sender = Sender(TelemetrySettings(endpoint=collector.url), {}, "here")
+        follower = Follower(
+            night.home, Words(str, content=False), sender, batch=BATCH, say=print, traces=traces, metrics=metrics
+        )
+        while follower.turn():
+            pass
+        sender.close()
+        assert {path for path, _ in collector.seen} == paths
+        progress = kept.read(night.home)
+        assert progress is not None
+        assert progress.seq > 10
+
+
+def test_a_record_that_can_not_be_read_keeps_no_other(night: Night, collector: Collector) -> None:
+    """A step whose outcome is garbage is left out, said and counted; all others arrive."""
+    begun(night)
+    night.play()
+    night.journal.db.execute("UPDATE step SET output = '{}' WHERE name LIKE 'judge %'")
+    out = Out(night.home, collector.url)
+    out.all()
+    out.close()
+    assert "judge" not in collector.names()
+    assert {"task", "landing", "invoke_agent claude"} <= set(collector.names())
+    assert any("judge" in line or "left out" in line for line in out.said)
+    progress = kept.read(night.home)
+    assert progress is not None
+    assert progress.missed == 1
+
+
+def test_a_journal_that_is_another_one_is_sent_anew(night: Night, collector: Collector, tmp_path: Path) -> None:
+    """Put back from a backup, or its file of progress damaged: all that is left is sent, with the ids that it had."""
+    begun(night)
+    night.play()
+    out = Out(night.home, collector.url)
+    out.all()
+    out.close()
+    first = collector.ids()
+    (night.home / kept.FILE).write_text("{")
+    again = Out(night.home, collector.url)
+    again.all()
+    again.close()
+    assert "can't be read" in again.said[0]
+    assert collector.ids() == first
+    assert len(collector.spans) == 2 * len(first)
+    progress = kept.read(night.home)
+    assert progress is not None
+    progress.digest = "f" * 64
+    kept.write(night.home, progress)
+    third = Out(night.home, collector.url)
+    third.all()
+    third.close()
+    assert "not the one that was sent" in third.said[0]
+    assert collector.ids() == first
+
+
+def test_a_run_that_was_cut_off_is_told_with_its_task(night: Night, collector: Collector) -> None:
+    """A cancelled run is no finished step: what its warden left is sent when the task ends."""
+    begun(night)
+    night.play()
+    night.journal.db.execute("DELETE FROM step WHERE name = 'run 1'")
+    out = Out(night.home, collector.url)
+    out.all()
+    out.close()
+    (run,) = [span for span in collector.spans if span.name == "invoke_agent claude"]
+    (root,) = [span for span in collector.spans if span.name == "task"]
+    assert run.parent_span_id == root.span_id
+    assert told(run)["error.type"] == "unknown"
+    assert collector.names().count("execute_tool Bash") == 3

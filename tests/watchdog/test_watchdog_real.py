@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -127,6 +128,22 @@ def test_a_journal_that_was_written_over_is_told(machine: Machine) -> None:
     with journal.open("r+b") as file:
         file.write(b"garbage!" * 16)
     assert "beginning was written over" in machine.ear.hears("journal")["text"]
+
+
+def test_an_event_that_was_changed_is_told(machine: Machine) -> None:
+    """The file is sound, one old event is not as it was written: told by both ways while the daemon goes on."""
+    daemon = machine.daemon()
+    machine.add("one")
+    machine.warden("one.1.1")
+    db = sqlite3.connect(machine.home / "journal.db", timeout=60)
+    db.execute("DROP TRIGGER event_no_update")
+    db.execute("UPDATE event SET why = 'something else' WHERE seq = 2")
+    db.commit()
+    db.close()
+    machine.watch()
+    assert "event 2 is not as it was written" in machine.ear.hears("journal")["text"]
+    soon(lambda: "journal alarm" in machine.told() or None)
+    assert machine.beat().pid == daemon
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")

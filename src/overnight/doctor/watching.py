@@ -79,6 +79,9 @@ def telemetry(look: Look) -> Sighting:
         seen += f", {progress.refused} spans refused, {progress.missed} events lost"
     if progress.failing is not None and time.time() - progress.failing > FAILS_S:
         return warn("telemetry", f"{seen}; {progress.trouble}", "no task waits for it; what is not sent is kept")
+    if settings.metrics and progress.unmeasured:
+        do = "set `telemetry.metrics = false` where the collector takes spans alone"
+        return warn("telemetry", f"{seen}; metrics are not taken: {progress.unmeasured.rstrip('.')}", do)
     return ok("telemetry", seen)
 
 

@@ -50,13 +50,15 @@ class Follower:
 
     def __init__(
         self, home: Path, words: Words, collector: Collector, *, batch: int, say: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
+        traces: bool = True, metrics: bool = True, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        """batch: spans in one request."""
+        """batch: spans in one request. traces, metrics: which of them are sent."""
+        self._traces, self._measures = traces, metrics
         self._home, self._drawing, self._words, self._collector = home, Drawing(home, words), words, collector
         self._batch, self._say, self._clock = batch, say, clock
         self._progress = kept.read(home)
         self._measured_at: float | None = None
+        self._said = ""
 
     def run(self, stop: threading.Event, every: float) -> None:
         """Until asked to end, or until `stop` is set by whoever sees that the daemon is gone."""
@@ -71,7 +73,7 @@ class Follower:
                 pause = wait * random.uniform(0.75, 1.25)
                 wait = min(MOST_S, wait * 2)
             except (sqlite3.Error, OSError) as error:  # a journal in the making, a full disk
-                self._say(f"{type(error).__name__}: {error}")
+                self._say_once(f"{type(error).__name__}: {error}")
                 pause = max(every, FIRST_S)
             stop.wait(pause)
 
@@ -119,26 +121,34 @@ class Follower:
 
     def _events(self, db: sqlite3.Connection, progress: Progress) -> bool:
         """Send what ended with the next events, then remember that."""
-        fresh, sent, waiting, last = Measures(), 0, list[Span](), None
+        fresh, waiting, last = Measures(), list[Span](), None
+        sent = refused = missed = 0
         for event in self._next(db, progress.seq):
-            for each in self._drawn(db, event, progress):
-                if isinstance(each, Measured):
-                    fresh.add(each)
-                    continue
-                waiting.append(each)
-                if len(waiting) >= self._batch:
-                    progress.refused += self._deliver(waiting)
-                    sent, waiting = sent + len(waiting), []
+            try:
+                for each in self._drawing.of(db, event):
+                    if isinstance(each, Measured):
+                        fresh.add(each)
+                        continue
+                    waiting.append(each)
+                    if len(waiting) >= self._batch:
+                        refused += self._deliver(waiting)
+                        sent, waiting = sent + len(waiting), []
+            except (msgspec.MsgspecError, ValueError) as error:  # one record must not keep those after it
+                missed += 1
+                self._say(f"event {event.seq} ({event.what}) is left out: {error}")
             last = event
             if sent >= self._batch:
                 break
         if last is None:
             return False
-        progress.refused += self._deliver(waiting)
-        progress.sent += sent + len(waiting)
+        refused += self._deliver(waiting)
+        sent += len(waiting)
+        progress.sent += sent if self._traces else 0
+        progress.refused += refused
+        progress.missed += missed
         progress.seq, progress.digest = last.seq, last.digest
         progress.measures.merge(fresh)
-        if sent or waiting:
+        if sent:
             self._well(progress)
         kept.write(self._home, progress)
         return True
@@ -148,17 +158,9 @@ class Follower:
         rows = db.execute("SELECT * FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (after, MOST_EVENTS)).fetchall()
         return tuple(Event(*row) for row in rows)
 
-    def _drawn(self, db: sqlite3.Connection, event: Event, progress: Progress) -> Iterator[Span | Measured]:
-        """What ended with it. A record that can't be read must not keep those after it."""
-        try:
-            yield from self._drawing.of(db, event)
-        except (msgspec.MsgspecError, ValueError) as error:
-            progress.missed += 1
-            self._say(f"event {event.seq} ({event.what}) is left out: {error}")
-
     def _deliver(self, spans: list[Span]) -> int:
         """How many of them the collector refused for good: one that it does not want must not keep the others."""
-        if not spans:
+        if not spans or not self._traces:
             return 0
         try:
             self._collector.spans(spans)
@@ -172,14 +174,21 @@ class Follower:
 
     def _metrics(self, db: sqlite3.Connection, progress: Progress, *, changed: bool) -> None:
         now = self._clock()
-        if not changed and self._measured_at is not None and now - self._measured_at < METRICS_S:
+        fresh = self._measured_at is not None and now - self._measured_at < METRICS_S
+        if not self._measures or (fresh and (not changed or progress.unmeasured)):
             return
+        self._measured_at = now
         try:
             self._collector.metrics(progress.measures, progress.since, tuple(self._standing(db)))
-        except TelemetryRefused as error:
-            self._say(f"metrics are left out: {error}")
-        self._measured_at = now
-        self._well(progress)
+        except (
+            NotDelivered,
+            TelemetryRefused,
+        ) as error:  # many a collector takes spans alone: they must not wait for it
+            self._say_once(f"metrics: {error}")
+            progress.unmeasured = str(error)
+        else:
+            progress.unmeasured = ""
+            self._well(progress)
         kept.write(self._home, progress)
 
     def _standing(self, db: sqlite3.Connection) -> Iterator[Now]:
@@ -199,6 +208,12 @@ class Follower:
 
     def _well(self, progress: Progress) -> None:
         progress.at, progress.trouble, progress.failing = self._clock(), "", None
+
+    def _say_once(self, text: str) -> None:
+        """What lasts is said when it begins."""
+        if text != self._said:
+            self._say(text)
+        self._said = text
 
     def _failed(self, why: str) -> None:
         progress = self._progress

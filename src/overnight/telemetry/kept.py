@@ -32,6 +32,8 @@ class Progress(Struct, kw_only=True):
     #: Why the last try failed, and since when they do; empty while they succeed.
     trouble: str = ""
     failing: float | None = None
+    #: Why metrics were not taken the last time; empty when they were. Spans do not wait for them.
+    unmeasured: str = ""
     measures: Measures = field(default_factory=Measures)
 
 

@@ -25,6 +25,9 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     headers: dict[str, str] = {}
     #: Send what was said as well: prompts, answers, commands, paths, titles. Otherwise only names, numbers and times.
     content: bool = False
+    #: Send spans; send metrics. Not every collector takes both.
+    traces: bool = True
+    metrics: bool = True
     #: Between two looks at the journal.
     every: Duration = Duration(10)
     #: One request may take so long.
