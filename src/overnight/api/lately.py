@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-#: What takes longer than this to make is made anew while the one before still serves.
+#: What takes longer than this to make is made anew while the one before still serves, unless said otherwise.
 DEAR_S = 0.05
 #: Of the time that passes, at most one part in so many goes into making one such value.
 PART = 10.0
@@ -39,17 +39,19 @@ class Lately:
         self._clock, self._lock = clock, threading.Lock()
         self._ones = OrderedDict[Hashable, _One]()
 
-    def get(self, key: Hashable, mark: object, make: Callable[[], Any], late: float = LATE_S) -> Any:
+    def get(
+        self, key: Hashable, mark: object, make: Callable[[], Any], late: float = LATE_S, dear: float = DEAR_S
+    ) -> Any:
         """The value for this mark; or, where that is dear, one of a little earlier. Raises what `make` raises.
 
         mark: changes whenever the value may have. make: may be called in another thread. late: seconds after which no
-        earlier one serves.
+        earlier one serves. dear: seconds from which on it is.
         """
         one, asked = self._of(key), self._clock()
         age = asked - one.made
         if one.mark == mark and age < MOST_S:
             return one.value
-        if one.took > DEAR_S and age < late:
+        if one.took > dear and age < late:
             value = one.value
             if age > one.took * PART:
                 self._begin(one, mark, make)

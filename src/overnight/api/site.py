@@ -227,7 +227,9 @@ class Site:
     def chain(self) -> Verified:
         """Whether the journal's chain holds, as far as it was followed by now; it is followed on for a while."""
         self._chain_asked = time.monotonic()
-        return self._chain.look(0.0)
+        latest = self._chain.latest
+        # While it is being followed in the background, nobody waits for that.
+        return latest if latest is not None and latest.state == "going" else self._chain.look(0.0)
 
     # -- acts -----------------------------------------------------------------------------------------------
 

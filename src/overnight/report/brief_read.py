@@ -123,7 +123,7 @@ def first_event(home: Path) -> float | None:
 
 def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief:
     before = asked.since - (asked.until - asked.since)
-    tasks = [_looked(db, row) for row in _touched(db, before)]
+    tasks = [_looked(db, row) for row in _touched(db, before, asked.until)]
     before_now = (max(asked.until, asked.now),)
     rows = rows_where(db, asked.home, f"{OPEN} AND created < ?", before_now)
     queued = rows_where(db, asked.home, f"{QUEUED} AND created < ?", before_now, most=MOST)
@@ -164,15 +164,15 @@ def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief
 # -- tasks --------------------------------------------------------------------------------------------------
 
 
-def _touched(db: sqlite3.Connection, since: float) -> list[sqlite3.Row]:
-    """Tasks of which something may have happened since."""
+def _touched(db: sqlite3.Connection, since: float, until: float) -> list[sqlite3.Row]:
+    """Tasks of which something may have happened in this time."""
     sql = (  # what is queued in its first life has neither steps nor ends
         "SELECT id, lane, life, state, phase, output, created, updated, title FROM task WHERE id IN ("  # noqa: S608
         "SELECT id FROM task WHERE state = 'done' AND updated >= ? "
         f"UNION ALL SELECT id FROM task WHERE {HELD} UNION ALL SELECT id FROM task WHERE {BEGUN} "
-        f"UNION ALL SELECT id FROM task WHERE {QUEUED} AND life > 1) ORDER BY created, id"
+        f"UNION ALL SELECT id FROM task WHERE {QUEUED} AND life > 1) AND created < ? ORDER BY created, id"
     )
-    return db.execute(sql, (since,)).fetchall()
+    return db.execute(sql, (since, until)).fetchall()
 
 
 def _looked(db: sqlite3.Connection, row: sqlite3.Row) -> Looked:

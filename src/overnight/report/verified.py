@@ -46,6 +46,8 @@ class Following:
 
     def __init__(self, home: Path, clock: Callable[[], float] = time.time, at_once: int = AT_ONCE) -> None:
         self._home, self._clock, self._lock, self._most = home, clock, threading.Lock(), at_once
+        #: What the last look found; None before the first.
+        self.latest: Verified | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -54,16 +56,16 @@ class Following:
 
     def look(self, seconds: float) -> Verified:
         """Follow it on for about so long, and at least a piece. Raises JournalNewer, Refused."""
-        with self._lock:
-            until = time.monotonic() + seconds
-            if not 0 <= self._clock() - self._since < AGAIN_S:
-                self._begin()
-            while True:
-                found = self._piece()
-                if found.state != "going" or time.monotonic() >= until:
-                    return found
+        until = time.monotonic() + seconds
+        while True:
+            with self._lock:
+                found = self.latest = self._piece()
+            if found.state != "going" or time.monotonic() >= until:
+                return found
 
     def _piece(self) -> Verified:
+        if not 0 <= self._clock() - self._since < AGAIN_S:
+            self._begin()
         if not (self._home / JOURNAL).exists():
             self._begin()
             return Verified(state="none", events=0, of=0, since=self._since)
