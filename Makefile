@@ -42,10 +42,11 @@ check: setup
 bench: setup
 	$(PY) -m benchmarks
 
-# Pictures of the pages for README and documentation; needs chromium.
+# Pictures of the pages and of the terminal for README and documentation; needs chromium.
 screenshots: setup
 	mkdir -p docs/images
 	$(PY) tests/web/web_screenshots.py docs/images
+	$(PY) tests/web/watch_screenshots.py docs/images
 
 # How the guard does on labelled commands: make guard-report FILE=cases.jsonl
 FILE ?= tests/guard/cases.jsonl

@@ -155,13 +155,15 @@ class Lab:
     # -- the eyes -------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def watched(self, width: int = 120, height: int = 36) -> AsyncGenerator[tuple[Pilot[None], Watching]]:
-        """The dashboard, without a terminal, once it has seen everything."""
+    async def watched(
+        self, width: int = 120, height: int = 36, *, asked: bool = True
+    ) -> AsyncGenerator[tuple[Pilot[None], Watching]]:
+        """The dashboard, without a terminal, once it has seen everything. asked: also the daemon."""
         site = Site(machine_of(parse_settings(self.config.encode(), "config.toml"), self.home))
         app = Watching(site)
         try:
             async with app.run_test(size=(width, height), notifications=True) as pilot:
-                await until(pilot, lambda: app.last is not None and app.last.health is not None)
+                await until(pilot, lambda: app.last is not None and (app.last.health is not None or not asked))
                 yield pilot, app
         finally:
             await asyncio.to_thread(site.stop)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from textual.binding import BindingType
+from textual.css.query import NoMatches
 from textual.theme import Theme
 
 from overnight.api.site import Site
@@ -72,10 +74,8 @@ class Watching(Host):
             if look is not None:
                 self.last = look
             for screen in screens:
-                if look is not None:
-                    screen.take(look)
-                else:
-                    screen.beat()
+                with suppress(NoMatches):  # it is being taken down
+                    screen.take(look) if look is not None else screen.beat()
             await asyncio.sleep(APART_S)
             await self._wait(beat)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 from rich.text import Text
@@ -11,10 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Static, TextArea
 
 from overnight.watch.host import Host
+from overnight.watch.page import Sheaf
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -23,11 +24,24 @@ class Plan(Struct, frozen=True, kw_only=True):
     #: In a few words, such as `Approve: this commit lands`.
     title: str
     #: Everything that it is about.
-    text: Text
+    text: Sheaf
     #: On the button that does it.
     yes: str
     #: What can't be taken back, or is meant against a warning: a capital `Y` does it, a small one does not.
     grave: bool = False
+
+
+#: Lines and columns below which everything is drawn closer together.
+_LOW, _NARROW = 22, 64
+
+
+def fitted(screen: Screen[Any]) -> None:
+    """What a dialog is about takes the room that its title and its buttons leave."""
+    size = screen.size
+    screen.set_class(size.height < _LOW, "low")
+    screen.set_class(size.width < _NARROW, "narrow")
+    others = sum(each.outer_size.height for each in screen.query("#title, #label, #words, #buttons"))
+    screen.query_one("#what").styles.max_height = max(2, size.height - others - 5)
 
 
 class Confirm(ModalScreen[bool]):
@@ -68,6 +82,9 @@ class Confirm(ModalScreen[bool]):
             self.dismiss(True)
         else:
             self.app.bell()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(fitted, self)
 
     def action_no(self) -> None:
         self.dismiss(False)
@@ -137,6 +154,9 @@ class Write(ModalScreen[str | None]):
             self.dismiss(text)
         else:
             self.app.bell()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(fitted, self)
 
     def action_no(self) -> None:
         self.dismiss(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from overnight.dashboard.words import clock, money, short, span
+from overnight.dashboard.words import clock, money, span
 from overnight.missions.judging import BLOCKED
 from overnight.missions.task import Phase
 from overnight.report.costs import CostView
@@ -37,7 +37,7 @@ def _sections(look: Look, now: NowView, wanted: tuple[Want, ...], ink: Ink) -> I
     if now.needs_person_count:
         yield from _head("Needs you", now.needs_person_count, len(wanted))
         for want in wanted:
-            yield from _need(want, now.at, ink)
+            yield from _need(want, look.costs.get(want.row.id), now.at, ink)
     if now.active_count:
         yield from _head("Running", now.active_count, len(now.active))
         for row in now.active:
@@ -73,13 +73,16 @@ def _head(title: str, count: int, shown: int, more: str = "") -> Iterator[Line]:
     yield Line((Cell(f"{title}  {count}", "head", share=1), Cell(left or more, "dim", right=True)), indent=1)
 
 
-def _line(row: TaskRow, word: str, tone: str, detail: str, ink: Ink, *, group: str, at: str | None = None) -> Line:
+def _line(
+    row: TaskRow, word: str, tone: str, detail: str, ink: Ink, *, group: str, at: str | None = None, paid: str = ""
+) -> Line:
     when = Cell("", "dim", 8, right=True, since=row.since) if at is None else Cell(at, "dim", 8, right=True)
     cells = (
         Cell(f"{SIGNS[tone]} {word}", tone, WORD),
         Cell(ink.line(row.title), "strong", share=3),
         Cell(detail, "dim", share=3, least=ROOMY),
-        Cell(ink.line(row.repo), "dim", 14, least=ROOMY),
+        Cell(ink.line(row.repo), "dim", 12, least=ROOMY),
+        Cell(paid, "", 7, right=True, least=60),
         when,
     )
     return Line(cells, row.id, group, indent=2)
@@ -89,15 +92,15 @@ def _more(row: TaskRow, tone: str, text: str) -> Line:
     return Line((Cell(text, tone),), row.id, more=True, indent=WORD + 4)
 
 
-def _need(want: Want, now: float, ink: Ink) -> Iterator[Line]:
+def _need(want: Want, cost: CostView | None, now: float, ink: Ink) -> Iterator[Line]:
     row, hold = want.row, want.row.hold
     assert hold is not None
     facts = ""
     if want.examined is not None:
         risk = want.examined.risk
         files = f"{len(want.changed)} file{'' if len(want.changed) == 1 else 's'}"
-        facts = f"risk {risk.score} {risk.band} · {files} · {short(want.examined.commit)}"
-    yield _line(row, hold.reason, "warn", facts, ink, group="needs")
+        facts = f"risk {risk.score} {risk.band} · {files}"
+    yield _line(row, hold.reason, "warn", facts, ink, group="needs", paid=_paid(cost))
     blocked = hold.why.startswith(BLOCKED)
     yield _more(row, "bad" if blocked else "", ink.line(hold.why))
     if hold.until is not None:
@@ -107,15 +110,7 @@ def _need(want: Want, now: float, ink: Ink) -> Iterator[Line]:
 
 
 def _active(row: TaskRow, cost: CostView | None, ink: Ink) -> Iterator[Line]:
-    paid = "" if cost is None or (not cost.usd and not cost.unknown) else cost_words(cost)
-    cells = (
-        Cell(f"{SIGNS['busy']} {doing(row)}", "busy", WORD),
-        Cell(ink.line(row.title), "strong"),
-        Cell(ink.line(row.repo), "dim", 14, least=ROOMY),
-        Cell(paid, "", 8, right=True, least=60),
-        Cell("", "dim", 8, right=True, since=row.since),
-    )
-    yield Line(cells, row.id, "active", indent=2)
+    yield _line(row, doing(row), "busy", "", ink, group="active", paid=_paid(cost))
     if row.last is not None:
         yield _more(row, "dim", ink.line(row.last.text))
 
@@ -151,6 +146,10 @@ def waits(hold: HoldView, now: float) -> str:
     if hold.until is not None:
         return f"{hold.why}; {hold.then or 'tried again'} at {clock(hold.until, now)} (in {span(hold.until - now)})"
     return f"{hold.why} → {hold.releases_on}"
+
+
+def _paid(cost: CostView | None) -> str:
+    return "" if cost is None or (not cost.usd and not cost.unknown) else cost_words(cost)
 
 
 def cost_words(cost: CostView) -> str:

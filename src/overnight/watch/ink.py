@@ -14,8 +14,8 @@ from overnight.guard.redact import sanitised
 
 #: Characters of one line of a stranger's.
 MOST = 600
-#: Columns between two cells.
-GAP = 2
+#: Columns between two cells, and after the last one.
+GAP, EDGE = 2, 1
 #: What a tone looks like without colour, before the word that it colours.
 SIGNS = {"good": "✓", "bad": "✗", "warn": "!", "busy": "▸", "dim": "·", "": "·"}
 Styles = Callable[[str], Style]
@@ -71,21 +71,23 @@ class Line(NamedTuple):
 def draw(line: Line, width: int, styles: Styles, now: float) -> Text:
     """A line at a width, exactly that wide."""
     cells = [cell for cell in line.cells if cell.least <= width]
-    room = width - line.indent - GAP * max(0, len(cells) - 1)
-    left = max(0, room - sum(cell.width for cell in cells))
-    shares = sum(cell.share for cell in cells if not cell.width) or 1
-    text, used = Text(" " * line.indent, end=""), line.indent
-    for n, cell in enumerate(cells):
-        own = cell.width or left * cell.share // shares
-        if n == len(cells) - 1 and not cell.right:
-            own = max(0, width - used)  # what rounding left
+    text = Text(" " * line.indent, end="")
+    for n, (cell, own) in enumerate(zip(cells, _widths(cells, width - line.indent - EDGE), strict=True)):
+        text.append(" " * GAP if n else "")
         text.append_text(_fit(cell, own, styles, now))
-        used += own
-        if n < len(cells) - 1:
-            text.append(" " * GAP)
-            used += GAP
     text.truncate(width, pad=True)
     return text
+
+
+def _widths(cells: Sequence[Cell], width: int) -> list[int]:
+    """Columns of each cell; what rounding leaves goes to the first one that shares."""
+    left = max(0, width - GAP * (len(cells) - 1) - sum(cell.width for cell in cells))
+    shares = sum(cell.share for cell in cells if not cell.width)
+    found = [cell.width or left * cell.share // shares for cell in cells]
+    first = next((n for n, cell in enumerate(cells) if not cell.width), None)
+    if first is not None:
+        found[first] += max(0, left - sum(own for own, cell in zip(found, cells, strict=True) if not cell.width))
+    return found
 
 
 def _fit(cell: Cell, width: int, styles: Styles, now: float) -> Text:

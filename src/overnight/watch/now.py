@@ -74,7 +74,7 @@ class NowScreen(Steering):
         if self._switcher.current == "ledger":
             self.query_one(Ledger).anew(keep=True)
         self._title()
-        self.refresh_bindings()
+        self.suit()
 
     def _draw_strip(self) -> None:
         if self._look is not None:
@@ -130,7 +130,7 @@ class NowScreen(Steering):
         self.query_one("#search", Search).disabled = name == "board"
         self.rows.focus()
         self._title()
-        self.refresh_bindings()
+        self.suit()
 
     def action_search(self) -> None:
         self.action_turn("ledger")
@@ -170,7 +170,7 @@ class NowScreen(Steering):
 
     @on(Rows.Moved)
     def _moved(self) -> None:
-        self.refresh_bindings()
+        self.suit()
 
     @on(Rows.Chosen)
     def _chosen(self, event: Rows.Chosen) -> None:
@@ -180,7 +180,7 @@ class NowScreen(Steering):
 
     @on(Ledger.Wanted)
     def _wanted(self, event: Ledger.Wanted) -> None:
-        self.run_worker(self._read(event.page, event.turn), group="pages")
+        self.beside(self._read(event.page, event.turn), "pages")
 
     async def _read(self, page: int, turn: int) -> None:
         home, state, repo, words = self.app.site.home, self._state, self._repo, self._words

@@ -6,11 +6,13 @@ import asyncio
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from rich.style import Style
 from textual import getters
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from overnight.api import acts
@@ -27,7 +29,8 @@ from overnight.watch.ask import Confirm, Help, Plan, Write
 from overnight.watch.host import Host
 from overnight.watch.ink import Ink
 from overnight.watch.look import Look, Proposal, proposal
-from overnight.watch.told import Page, judges, named
+from overnight.watch.page import Page
+from overnight.watch.told import judges, named
 
 #: Who acts, for the record; a decision is the user's of this machine.
 ACTOR = "watch"
@@ -40,6 +43,8 @@ class Steering(Screen[None]):
     app = getters.app(Host)
     #: It is there and may be told of changes.
     ready = False
+    #: The actions that meant something when the keys were shown.
+    _suited: tuple[str, ...] | None = None
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "approve", "Approve"),
@@ -79,6 +84,13 @@ class Steering(Screen[None]):
             return True
         row = self.target
         return row is not None and fits(row)
+
+    def suit(self) -> None:
+        """Show other keys, if others mean something now."""
+        found = tuple(name for name in _FITS if self.check_action(name, ()))
+        if found != self._suited:
+            self._suited = found
+            self.refresh_bindings()
 
     # -- deciding -----------------------------------------------------------------------------------------------
 
@@ -234,11 +246,15 @@ class Steering(Screen[None]):
         return Page(self.ink, self.tones)
 
     def _begin(self, work: Callable[..., Coroutine[Any, Any, None]], *, task: bool = True, **how: Any) -> None:
-        """Beside everything else: nothing that is asked or done keeps the screen from being drawn."""
+        """Nothing that is asked or done keeps the screen from being drawn."""
         row = self.target
         if task and row is None:
             return
-        self.run_worker(self._with_word(work(row, **how) if task else work(**how)), group="act")
+        self.beside(self._with_word(work(row, **how) if task else work(**how)), "act")
+
+    def beside(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
+        """Beside everything else; it ends with the screen."""
+        self.run_worker(_while_it_stands(work), group=group, exclusive=exclusive)
 
     async def _with_word(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -264,6 +280,11 @@ class Steering(Screen[None]):
         """A word about what was done."""
         clean = self.ink.line(words)
         self.app.notify(clean, severity="error" if bad else "information", timeout=12 if bad else 6, markup=False)
+
+
+async def _while_it_stands(work: Coroutine[Any, Any, None]) -> None:
+    with suppress(NoMatches):  # its parts are taken down before whoever works for it is told
+        await work
 
 
 def _is_paused(row: TaskRow) -> bool:

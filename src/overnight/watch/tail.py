@@ -29,6 +29,8 @@ class Entry(Struct, kw_only=True):
     tool: str = ""
     verdict: str = ""
     end: str = ""
+    #: What came back, as the agent was told.
+    result: str = ""
 
 
 class Tail:
@@ -56,7 +58,8 @@ class Tail:
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event.get("kind")
-        if kind in _CALLS and event.get("call"):
+        told = kind == "agent" and (event.get("tool") or event.get("event") == "tool-result")
+        if (kind in _CALLS or told) and event.get("call"):
             self._call(str(event["call"]), event)
         elif kind not in _QUIET and not routine(event):
             failed = event.get("failed") or event.get("allowed") is False
@@ -65,7 +68,8 @@ class Tail:
     def _call(self, name: str, event: dict[str, Any]) -> None:
         entry = self._calls.get(name)
         if entry is None:
-            entry = self._calls[name] = Entry(at=moment_of(event), tone="busy", tool=str(event.get("tool") or ""))
+            tool = str(event.get("tool") or "a call")
+            entry = self._calls[name] = Entry(at=moment_of(event), tone="busy", tool=tool)
             self.entries.append(entry)
             if len(self._calls) > 2 * MOST:
                 self._calls = {key: each for key, each in self._calls.items() if each in self.entries}
@@ -78,8 +82,19 @@ class Tail:
                 if decision != "allow":
                     entry.tone = "bad"
                     entry.end = f"{event.get('reason') or ''} ({event.get('rule') or 'no rule'})"
-            case _:
+            case "done":
                 _finish(entry, event)
+            case _:
+                _heard(entry, event)
+
+
+def _heard(entry: Entry, event: dict[str, Any]) -> None:
+    """The same call in the agent's own output."""
+    text = str(event.get("text") or "")
+    if event.get("event") == "tool-result":
+        entry.result = text
+    else:
+        entry.text = entry.text or text
 
 
 def _finish(entry: Entry, event: dict[str, Any]) -> None:

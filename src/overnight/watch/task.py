@@ -19,6 +19,7 @@ from overnight.report.rundir import folder_of
 from overnight.report.views import TaskRow
 from overnight.watch import told as texts
 from overnight.watch.look import Look, TaskEye, Told, change, evidence
+from overnight.watch.page import Page, Sheaf
 from overnight.watch.steer import Steering
 from overnight.watch.tail import Tail
 
@@ -39,16 +40,16 @@ class Sheet(VerticalScroll):
 
     def __init__(self, *, follows: bool = False) -> None:
         super().__init__()
-        self._follows, self._shown = follows, Text()
+        self._follows, self._shown = follows, Sheaf()
 
     def compose(self) -> ComposeResult:
         yield Static(Text("Looking …"))
 
-    def show(self, text: Text) -> None:
+    def show(self, text: Sheaf) -> None:
         """This from now on."""
-        if text == self._shown and text.spans == self._shown.spans:
+        if text == self._shown:
             return
-        first = not self._shown
+        first = not self._shown.rows
         at_end = self._follows and (first or self.scroll_offset.y >= self.max_scroll_y - 1)
         self._shown = text
         self.query_one(Static).update(text)
@@ -107,7 +108,7 @@ class TaskScreen(Steering):
 
     def _refresh(self) -> None:
         if not self._busy.locked():
-            self.run_worker(self._look(), group="look")
+            self.beside(self._look(), "look")
 
     async def _look(self) -> None:
         async with self._busy:
@@ -119,7 +120,7 @@ class TaskScreen(Steering):
                 return
         if told is not None:
             self._told = told
-            self.refresh_bindings()
+            self.suit()
             self._open()
         if told is not None or grown:
             self._draw(entries=grown or told is not None)
@@ -181,12 +182,12 @@ class TaskScreen(Steering):
         mark = [(run.id, run.result and run.result.commit, run.examined, len(run.opinions)) for run in runs]
         if self._read.get(name) != mark:
             self._read[name] = mark
-            self.run_worker(self._read_tab(name, told), group=name, exclusive=True)
+            self.beside(self._read_tab(name, told), name, exclusive=True)
 
     async def _read_tab(self, name: str, told: Told) -> None:
         site = self.app.site
 
-        def made() -> Text:
+        def made() -> Sheaf:
             if name == "change":
                 return texts.change(change(site, told.story), self.page())
             return texts.evidence(evidence(site, told.story), self.page())
@@ -198,7 +199,7 @@ class TaskScreen(Steering):
         return self._told.story.row if self._told is not None else None
 
 
-def _or_why(make: Callable[[], Text], page: texts.Page) -> Text:
+def _or_why(make: Callable[[], Sheaf], page: Page) -> Sheaf:
     """What can't be shown says why."""
     try:
         return make()

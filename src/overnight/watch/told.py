@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from rich.text import Text
-
 from overnight.api.shapes import Diff
 from overnight.dashboard.timeline import Item
 from overnight.dashboard.words import many, money, short, span, stamp
@@ -15,11 +13,13 @@ from overnight.missions.hold import HoldReason
 from overnight.missions.judging import BLOCKED
 from overnight.report.views import HoldView, RunView, State, TaskStory
 from overnight.watch.board import cost_words, doing, waits
-from overnight.watch.ink import SIGNS, Ink, Styles, join
+from overnight.watch.ink import SIGNS, join
 from overnight.watch.look import Evidence, Told
+from overnight.watch.page import Page, Sheaf
 from overnight.watch.tail import Entry
 
-_TIME, _FIELD = 10, 8
+#: Columns of a moment, and of the sign after it.
+_TIME, _SIGN = 10, 2
 _LINES = {"add": "good", "del": "bad", "hunk": "busy", "ctx": ""}
 _KEYS: dict[str, str] = {
     HoldReason.NEEDS_APPROVAL: "a approves, x rejects, 3 shows the change",
@@ -31,50 +31,15 @@ _KEYS: dict[str, str] = {
 _NAMED = 12
 
 
-class Page:
-    """A text in the making, wrapped by whoever shows it."""
-
-    def __init__(self, ink: Ink, styles: Styles) -> None:
-        self._ink, self._styles = ink, styles
-        self.text = Text()
-
-    def line(self, *parts: str | tuple[str, str]) -> Page:
-        """Words, or (words, tone)."""
-        if self.text:
-            self.text.append("\n")
-        for part in parts:
-            words, tone = (part, "") if isinstance(part, str) else part
-            inner = words.strip(" ")
-            before, after = words[: len(words) - len(words.lstrip(" "))], words[len(words.rstrip(" ")) :]
-            clean = before + self._ink.line(inner, 2000) + after if inner else words
-            self.text.append(clean, self._styles(tone))
-        return self
-
-    def field(self, name: str, *parts: str | tuple[str, str]) -> Page:
-        """A name in a column of its own, and words."""
-        return self.line((f"{name:<{_FIELD}}", "dim"), *parts)
-
-    def verbatim(self, text: str, tone: str = "") -> Page:
-        """Lines and spaces as they are."""
-        if self.text:
-            self.text.append("\n")
-        self.text.append(self._ink.block(text), self._styles(tone))
-        return self
-
-    def gap(self) -> Page:
-        self.text.append("\n")
-        return self
-
-
 # -- head ---------------------------------------------------------------------------------------------------
 
 
-def head(told: Told, page: Page) -> Text:
+def head(told: Told, page: Page) -> Sheaf:
     """What it is, where it stands, what it waits for."""
     story, row, now = told.story, told.story.row, time.time()
     task = story.task
     page.line((row.title, "head"))
-    word = row.phase if row.state is State.ENDED else f"{row.state}: {doing(row)}"
+    word = row.phase if row.state is State.ENDED else "held" if row.hold is not None else doing(row)
     tone = _tone(story)
     cost = "" if not told.cost.usd and not told.cost.unknown else cost_words(told.cost)
     since = f"{'at ' + stamp(row.since) if row.state is State.ENDED else 'for ' + span(now - row.since)}"
@@ -83,7 +48,7 @@ def head(told: Told, page: Page) -> Text:
     )
     if row.hold is not None:
         blocked = row.hold.why.startswith(BLOCKED)
-        page.line((f"{row.hold.reason}: ", "warn"), (_why(row.hold, now), "bad" if blocked else ""))
+        page.line((f"{row.hold.reason}: ", "warn"), (_why(row.hold, now), "bad" if blocked else ""), hang=2)
     if row.ending is not None:
         page.line((row.ending.why, tone), (f" {short(row.ending.commit)}" if row.ending.commit else "", "dim"))
     if story.pull is not None:
@@ -107,7 +72,7 @@ def _tone(story: TaskStory) -> str:
 # -- story --------------------------------------------------------------------------------------------------
 
 
-def timeline(told: Told, page: Page) -> Text:
+def timeline(told: Told, page: Page) -> Sheaf:
     """From the words to the end."""
     task = told.story.task
     lines = task.text.strip().splitlines()
@@ -128,44 +93,50 @@ def timeline(told: Told, page: Page) -> Text:
 
 def _item(page: Page, item: Item) -> None:
     when = "now" if item.at is None else stamp(item.at)
-    page.line((f"{when:<{_TIME}}", "dim"), (f"{SIGNS[item.tone]} ", item.tone), (item.title, item.tone or "strong"))
-    pad = " " * (_TIME + 2)
+    hang = _TIME + _SIGN
+    sign = (f"{SIGNS[item.tone]} ", item.tone)
+    page.line((f"{when:<{_TIME}}", "dim"), sign, (item.title, item.tone or "strong"), hang=hang)
+    pad = " " * hang
     for check in item.checks:
         word, tone = ("passed", "good") if check.passed else ("failed", "bad")
         how = "time limit" if check.code is None else f"exit {check.code}"
         words = f"{check.name} ({how}, {span(check.seconds)}) {check.proof}"
-        page.line(pad, (f"{SIGNS[tone]} {word} ", tone), (words, "dim"))
+        page.line(pad, (f"{SIGNS[tone]} {word} ", tone), (words, "dim"), hang=hang + _SIGN)
     for tone, words in item.detail:
-        page.line(pad, (words, tone or ""))
+        page.line(pad, (words, tone), hang=hang)
 
 
 # -- live ---------------------------------------------------------------------------------------------------
 
 
-def live(entries: Iterable[Entry], run: str | None, page: Page) -> Text:
+def live(entries: Iterable[Entry], run: str | None, page: Page) -> Sheaf:
     """The stream of a run."""
     if run is None:
         return page.line(("No run of it has begun yet.", "dim")).text
     page.line((f"run {run}", "dim"))
+    hang = _TIME + _SIGN
     for entry in entries:
         when = f"{stamp(entry.at) if entry.at is not None else '':<{_TIME}}"
         if entry.tool:
-            verdict = f" {entry.verdict or 'not decided yet'}"
-            page.line((when, "dim"), (f"{SIGNS[entry.tone]} ", entry.tone), (f"{entry.tool} ", "strong"), entry.text,
-                      (verdict, entry.tone), (f" {entry.end}" if entry.end else "", "dim"))  # fmt: skip
+            verdict = (f"  {entry.verdict or 'not decided yet'}", entry.tone)
+            page.line((when, "dim"), (f"{SIGNS[entry.tone]} ", entry.tone), (f"{entry.tool} ", "strong"), entry.text, verdict,
+                      (f"  {entry.end}" if entry.end else "", "dim"), hang=hang)  # fmt: skip
+            if entry.result:
+                page.line(" " * hang, (f"→ {entry.result}", "dim"), hang=hang + _SIGN)
         else:
-            page.line((when, "dim"), (f"{SIGNS['bad'] if entry.tone == 'bad' else ' '} ", entry.tone), entry.text)
+            sign = f"{SIGNS['bad'] if entry.tone == 'bad' else ' '} "
+            page.line((when, "dim"), (sign, entry.tone), (entry.text, entry.tone), hang=hang)
     return page.text
 
 
 # -- change and evidence --------------------------------------------------------------------------------------
 
 
-def change(diff: Diff, page: Page) -> Text:
+def change(diff: Diff, page: Page) -> Sheaf:
     """A patch, with marks where the proof was bent."""
     if not diff.files:
         return page.line(("It changed nothing.", "dim")).text
-    page.line((f"{short(diff.base)} → {short(diff.commit)}, {len(diff.files)} files", "dim"))
+    page.line((f"{short(diff.base)} → {short(diff.commit)}, {count(len(diff.files), 'file')}", "dim"))
     for file in diff.files:
         was = f" (was {file.was})" if file.was else ""
         page.gap().line(
@@ -181,12 +152,15 @@ def change(diff: Diff, page: Page) -> Text:
     return page.text
 
 
-def evidence(found: Evidence | None, page: Page) -> Text:
+def evidence(found: Evidence | None, page: Page) -> Sheaf:
     """Judges first, then what they were given."""
     if found is None:
         return page.line(("No result of it has passed its checks yet.", "dim")).text
     judges(found.opinions, page)
-    page.gap().verbatim(found.text)
+    page.gap()
+    for line in found.text.split("\n"):
+        fence = line.startswith(("<<< ", ">>> "))
+        page.verbatim(line, "dim" if fence else "head" if line.startswith("#") else "")
     return page.text
 
 
@@ -202,15 +176,15 @@ def judges(opinions: Sequence[Opinion], page: Page) -> None:
         tone = {"PASS": "good", "FAIL": "bad"}.get(str(each.said.verdict), "warn")
         page.line((f"{SIGNS[tone]} {each.judge}: {each.said.verdict} ", tone), f"{each.said.confidence:.0%} sure", (f" {paid}", "dim"))  # fmt: skip
         for words in each.said.blocking:
-            page.line("    ", (f"✗ {words}", "bad"))
+            page.line("    ", (f"✗ {words}", "bad"), hang=6)
         for words in (*(f"not shown: {gap}" for gap in each.said.gaps), *each.said.other):
-            page.line("    ", (words, "dim"))
+            page.line("    ", (words, "dim"), hang=4)
 
 
 # -- cost -----------------------------------------------------------------------------------------------------
 
 
-def cost(told: Told, page: Page) -> Text:
+def cost(told: Told, page: Page) -> Sheaf:
     """What each run came to, and who says so."""
     page.line(("Together ", "head"), (cost_words(told.cost), "strong"))
     for run in told.story.runs:
@@ -242,3 +216,8 @@ def named(paths: Sequence[str]) -> str:
     """The first few of many files."""
     rest = len(paths) - _NAMED
     return ", ".join(paths[:_NAMED]) + (f" and {rest} more" if rest > 0 else "") or "none"
+
+
+def count(n: int, one: str) -> str:
+    """`1 file`, `3 files`"""
+    return f"{n} {one}{'' if n == 1 else 's'}"
