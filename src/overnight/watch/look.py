@@ -93,7 +93,7 @@ class Eye:
 
     def look(self) -> Look | None:
         """None when everything is as it was at the last look."""
-        mark, at = self._marks(), time.monotonic()
+        mark, at, began = self._marks(), time.monotonic(), time.time()
         if mark == self._mark and at - self._at < AGAIN_S:
             return None
         self._mark, self._at = mark, at
@@ -106,6 +106,8 @@ class Eye:
             self._mark = None
             return Look(glance=self._last, health=health, watchdog=watched, costs={}, trouble=str(error))
         self._last = glance
+        if glance.now.at < began:  # what was read a moment ago serves for a while: it may not have the last write
+            self._mark = None
         return Look(glance=glance, health=health, watchdog=watched, costs=costs)
 
     def _marks(self) -> object:
