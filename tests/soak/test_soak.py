@@ -158,12 +158,11 @@ def test_what_is_left_is_found(tmp_path: Path) -> None:
     for place in (repo.stage.tmp, repo.stage.home / "worktrees" / "s1", repo.stage.home / "runs" / "nobody"):
         place.mkdir(parents=True)
     (repo.stage.tmp / "rest").write_text("")
-    (repo.stage.home / "worktrees" / "s1" / "one").mkdir()
     fact = read_target(repo.stage, "alpha", [], deep=True).fact
     assert fact.worktrees == (str(tmp_path / "tree"),)
     assert fact.dirty == (" M shared.txt",)
     assert leftovers(repo.stage, ["s1-0001-land"]) == (
-        "temporary: rest", "work tree: worktrees/s1/one", "run of no task: nobody"
+        "temporary: rest", "work tree: worktrees/s1", "run of no task: nobody"
     )  # fmt: skip
     with subprocess.Popen(["sleep", "600"], env={**os.environ, "OVERNIGHT_HOME": str(tmp_path)}) as left:
         try:

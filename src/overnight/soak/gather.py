@@ -213,7 +213,7 @@ def leftovers(stage: Stage, known: Iterable[str]) -> tuple[str, ...]:
     """Folders that should be gone, or that belong to nobody."""
     tasks, home = set(known), stage.home
     found = [f"temporary: {path.name}" for path in sorted(stage.tmp.iterdir())]
-    found += [f"work tree: {path.relative_to(home)}" for path in sorted((home / "worktrees").glob("*/*"))]
+    found += [f"work tree: {path.relative_to(home)}" for path in sorted((home / "worktrees").glob("*"))]
     found += [f"run of no task: {path.name}" for path in sorted((home / "runs").glob("*")) if path.name not in tasks]
     found += [f"scratch: {path.name}" for path in sorted((home / "scratch").glob("*"))]
     return tuple(found)

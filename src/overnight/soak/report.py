@@ -16,7 +16,7 @@ from overnight import __version__
 from overnight.soak.conduct import Result
 from overnight.soak.facts import Hit
 from overnight.soak.plan import WORDS, Kind, Order
-from overnight.soak.verdicts import failed, percentile, slopes
+from overnight.soak.verdicts import LEAK_BYTES, LEAK_FILES, failed, percentile, slopes
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -169,8 +169,10 @@ def _slopes(report: Report) -> Iterator[str]:
              f"{files.first:.0f}", f"{files.last:.0f}", f"{files.most:.0f}", f"{files.hourly:+.1f}")
         )  # fmt: skip
     counts = Counter(life.role for life in lives)
-    yield f"Processes watched: {_counted(counts)}. Those that lived long enough for a line through their samples, without "
-    yield "their first minute:"
+    yield (
+        f"Processes watched: {_counted(counts)}. Those that lived long enough for a line through their samples, without "
+        f"their first minute; more than {LEAK_BYTES >> 20} MiB or {LEAK_FILES:g} files an hour would count as a leak."
+    )
     yield ""
     head = ("process", "seconds", "MiB first", "last", "most", "per hour", "files first", "last", "most", "per hour")
     yield from _table(head, rows) if rows else ("None did.",)

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from overnight.doctor.canary import Shown
 from overnight.durable.beat import NAME as BEAT
 from overnight.durable.client import Client
 from overnight.durable.identity import Identity, is_alive
 from overnight.errors import OvernightError
 from overnight.fleet.local import read_identity, read_outcome
+from overnight.missions.codec import decode
 from overnight.people.verbs import verbs
 from overnight.soak.processes import send
 from overnight.soak.stage import Stage
@@ -149,8 +151,10 @@ class System:
             raise NotNow(f"{verb}: {error}") from error
 
     def play_canary(self, agent: str) -> None:
-        """Before the daemon does: no fault is to meet it. What comes of it is on record."""
-        self._run("overnight.doctor", agent, str(self.stage.home))
+        """Before the daemon does: no fault is to meet it. Raises NotNow when it fails: no run would ever begin."""
+        shown = decode(self._run("overnight.doctor", agent, str(self.stage.home)), Shown)
+        if not shown.passed:
+            raise NotNow(f"the canary of `{agent}` fails, so no run may begin: {shown.why()}")
 
     def overnight(self, *words: str) -> str:
         """A command of the command line. Raises NotNow."""
