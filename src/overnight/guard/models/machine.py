@@ -339,7 +339,6 @@ def debugger(run: Run) -> Text | None:
     "cursor-agent",
     "amp",
     "goose-ai",
-    "overnight",
     "nah",
     "cc-safety-net",
     "dippy",
