@@ -19,6 +19,7 @@ OvernightError
 │   └── NotConfirmed
 ├── Refused                     a bound would be broken; exit code 3
 │   ├── NotYours
+│   ├── InsideRun
 │   ├── NetworkFileSystem
 │   ├── StateNotWritable
 │   ├── JournalNewer
@@ -134,6 +135,10 @@ class Refused(OvernightError):
 
 class NotYours(Refused):
     """{person} may not do that: `{right}` is missing in `people.{person}.may` of the settings."""
+
+
+class InsideRun(Refused):
+    """This was started by run {run}. What a run does is decided by people: type it at a terminal of your own."""
 
 
 class NetworkFileSystem(Refused):

@@ -103,6 +103,26 @@ SECTIONS: dict[str, dict[str, Entry]] = {
 COMMANDS: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
+#: Commands of which every one changes, starts or ends something, or lets somebody in. What is elsewhere asks the journal's
+#: writer, which looks as well.
+CONTROLS = frozenset({
+    "add", "up", "down", "watch", "pause", "resume", "stop", "cancel", "retry", "answer", "approve", "reject", "web",
+    "notify", "backup", "restore", "service", "repo",
+})  # fmt: skip
+
+
+def _refuse_runs(args: list[str]) -> None:
+    """Raises InsideRun where a run started this command, and it would control what it is part of."""
+    if args[0] not in CONTROLS or {"--help", "-h"} & set(args):
+        return
+    from overnight.cli.home import state_folder
+    from overnight.durable.inside import run_above
+    from overnight.errors import InsideRun
+
+    if (run := run_above(os.getpid(), state_folder())) is not None:
+        raise InsideRun(run=run)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -120,6 +140,8 @@ class LazyGroup(click.Group):
             close = get_close_matches(args[0], COMMANDS, n=1)
             hint = f"Did you mean `overnight {close[0]}`?" if close else "`overnight --help` lists them."
             ctx.fail(f"No such command: {args[0]!r}. {hint}")
+        if args:
+            _refuse_runs(args)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from overnight.durable.desk import Desk, Verbs
+from overnight.durable.inside import run_above
 from overnight.durable.journal import Journal
 from overnight.durable.wire import MAX_LINE, NAME, error_from_json, short_path
-from overnight.errors import AlreadyRunning, BadInput, DaemonUnreachable, StateNotWritable
+from overnight.errors import AlreadyRunning, BadInput, DaemonUnreachable, InsideRun, StateNotWritable
 
 TIMEOUT_S = 10.0
 #: How often the way in is tried while another process starts or ends.
@@ -39,6 +41,8 @@ class Client:
         A daemon that ends while it is asked is not asked again: nobody knows whether it did it.
         """
         arguments["actor"] = self._actor
+        if (run := run_above(os.getpid(), self.home)) is not None:
+            raise InsideRun(run=run)
         try:
             return self._ask_or_do(verb, arguments)
         except LockTaken:

@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 import socket
+import struct
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import overnight.errors as errors
+from overnight.durable.inside import run_above
 from overnight.errors import OvernightError
 
 NAME = "daemon.sock"
@@ -88,18 +90,30 @@ class Server:
                 (self._home / NAME).unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
+        task, run = asyncio.current_task(), self._run_of(writer)
         assert task is not None, "asyncio serves every connection in a task"
         self._serving.add(task)
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                answer = self._answer(line) if run is None else error_to_json(errors.InsideRun(run=run))
+                writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass  # the other side left, or sent a line longer than the limit
         finally:
             self._serving.discard(task)
             writer.close()
+
+    def _run_of(self, writer: asyncio.StreamWriter) -> str | None:
+        """The run that the other side is part of, by what the kernel knows of it."""
+        peer = getattr(socket, "SO_PEERCRED", None)
+        if peer is None:
+            return None
+        link: socket.socket = writer.get_extra_info("socket")
+        (pid,) = struct.unpack_from("i", link.getsockopt(socket.SOL_SOCKET, peer, 12))
+        # One that has gone hears no answer, and nobody can say any more what it was part of.
+        gone = pid > 0 and Path("/proc/self").exists() and not Path(f"/proc/{pid}").exists()
+        return "that nobody can name" if gone else run_above(pid, self._home)
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:

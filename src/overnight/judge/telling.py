@@ -79,7 +79,7 @@ def notice_of(seen: Happening) -> Notice | None:
             )  # fmt: skip
         case "question.asked":
             return Notice(
-                key=f"question {seen.task} {digest(seen.why)}", priority=Priority.NORMAL, task=seen.task, repo=seen.repo,
+                key=f"question {seen.task} {seen.ask or digest(seen.why)}", priority=Priority.NORMAL, task=seen.task, repo=seen.repo,
                 title=f"{_name(seen)} was not let do something", quote=quoted(seen.why), do=f"`overnight show {seen.task}`",
                 ask=seen.ask,
             )  # fmt: skip

@@ -269,7 +269,7 @@ def _happening(db: sqlite3.Connection, event: Event) -> Happening:
     hold = decode(row["hold"], Hold) if row is not None and row["hold"] else None
     if hold is not None and event.what == "task.held" and not event.why.startswith(f"{hold.reason}: "):
         hold = None  # it was released since, and waits for something else now
-    ask = asked(db, event.task) if event.task is not None and hold is not None else None
+    ask = asked(db, event.task) if event.task is not None and hold is not None and event.what == "task.held" else None
     unusual: dict[str, Any] = data.get("anomaly") or {}
     return Happening(
         ask=ask.id if ask is not None else _filed(event, data),
