@@ -17,6 +17,8 @@ from overnight.durable.inside import run_above
 from overnight.errors import OvernightError
 
 NAME = "daemon.sock"
+#: The one verb that changes nothing: whether a daemon lives.
+LOOK = "ping"
 #: Bytes that a unix socket's address holds; macOS has the fewest.
 MAX_ADDRESS = 103
 #: A submitted task's text is the largest thing that travels.
@@ -95,8 +97,7 @@ class Server:
         self._serving.add(task)
         try:
             while line := await reader.readline():
-                answer = self._answer(line) if run is None else error_to_json(errors.InsideRun(run=run))
-                writer.write(json.dumps(answer).encode() + b"\n")
+                writer.write(json.dumps(self._answer(line, run)).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass  # the other side left, or sent a line longer than the limit
@@ -115,9 +116,11 @@ class Server:
         gone = pid > 0 and Path("/proc/self").exists() and not Path(f"/proc/{pid}").exists()
         return "that nobody can name" if gone else run_above(pid, self._home)
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    def _answer(self, line: bytes, run: str | None) -> dict[str, Any]:
         try:
             request = json.loads(line)
+            if run is not None and request["verb"] != LOOK:
+                raise errors.InsideRun(run=run)
             return {"ok": self._call(request["verb"], request["arguments"])}
         except OvernightError as error:
             return error_to_json(error)
