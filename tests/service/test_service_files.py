@@ -88,12 +88,15 @@ def test_units_keep_wardens_and_boxes_alive() -> None:
 
 
 def test_systemd_kills_later_than_the_watchdog() -> None:
-    """Its own watchdog is a last resort: three times as patient as ours, and three minutes at least."""
+    """Its own watchdog is a last resort: three times as patient as ours, and three minutes at least; it gives up starting
+    later than Overnight itself does."""
     ways = ways_of(Manager.SYSTEMD, ENV, 1000)
     for stale, says in ((60.0, "180"), (10.0, "180"), (300.0, "900")):
         unit = ways.render(replace(plan(), stale=stale))["overnight.service"]
         assert dict(keys(unit))["WatchdogSec"] == says
         assert float(says) > 2 * stale
+    found = dict(keys(ways.render(replace(plan(), restarts=50))["overnight.service"]))
+    assert (found["StartLimitIntervalSec"], int(found["StartLimitBurst"]) > 50) == ("3600", True)
     assert "WatchdogSec" not in ways.render(plan())["overnight-watchdog.service"]
 
 

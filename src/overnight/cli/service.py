@@ -206,7 +206,8 @@ def _ways(named: str | None) -> tuple[Ways, Plan]:
         return str(path) if code else said.strip()
 
     manager = Manager(named) if named else manager_here(os.environ)
-    plan = plan_of(os.environ, __version__, stale=float(home.settings().watchdog.stale))
+    watched = home.settings().watchdog
+    plan = plan_of(os.environ, __version__, stale=float(watched.stale), restarts=watched.restarts)
     return ways_of(manager, os.environ, os.getuid(), windows), plan
 
 

@@ -20,9 +20,9 @@ SILENT_S = 180.0
 AGAIN_S = 10
 #: Seconds that a daemon may take to end in order.
 ENDS_S = 90
-#: Starts within an hour after which systemd gives up by itself: more than `restarts` allows, so only where Overnight
-#: can't even begin.
-MOST_STARTS = 20
+#: Starts within an hour beyond those that `watchdog.restarts` allows, after which systemd gives up by itself: so only
+#: where Overnight can't even begin.
+MORE_STARTS = 15
 _PASSED_ON = ("OVERNIGHT_HOME", "OVERNIGHT_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "LANG")
 
 
@@ -44,6 +44,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     #: Seconds after which the watchdog takes the daemon for hung.
     stale: float = 60.0
+    #: Starts within an hour after which the daemon stays down.
+    restarts: int = 5
     #: The distribution's name in WSL.
     distro: str = ""
 
@@ -64,7 +66,9 @@ PARTS: dict[str, str] = {
 }
 
 
-def plan_of(environ: Mapping[str, str], version: str, *, stale: float, interpreter: str | None = None) -> Plan:
+def plan_of(
+    environ: Mapping[str, str], version: str, *, stale: float, restarts: int = 5, interpreter: str | None = None
+) -> Plan:
     """The plan for this interpreter and this environment. Raises BadInput where a path can't be written down."""
     folders = [each for each in environ.get("PATH", "").split(os.pathsep) if each.startswith("/")]
     chosen = {"PATH": os.pathsep.join(dict.fromkeys(folders)) or os.defpath}
@@ -72,7 +76,7 @@ def plan_of(environ: Mapping[str, str], version: str, *, stale: float, interpret
         if value := environ.get(name):
             chosen[name] = str(Path(value).absolute()) if name.startswith("OVERNIGHT_") else value
     plan = Plan(
-        interpreter=interpreter or sys.executable, version=version, environment=chosen, stale=stale,
+        interpreter=interpreter or sys.executable, version=version, environment=chosen, stale=stale, restarts=restarts,
         distro=environ.get("WSL_DISTRO_NAME", ""),
     )  # fmt: skip
     for name, value in (("the interpreter", plan.interpreter), ("WSL_DISTRO_NAME", plan.distro), *chosen.items()):

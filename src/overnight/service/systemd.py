@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from overnight.service.plan import AGAIN_S, ENDS_S, KEEPER, MOST_STARTS, PARTS, Manager, Plan
+from overnight.service.plan import AGAIN_S, ENDS_S, KEEPER, MORE_STARTS, PARTS, Manager, Plan
 
 #: The unit of each part.
 UNITS = {"daemon": "overnight.service", "watchdog": "overnight-watchdog.service"}
@@ -46,7 +46,7 @@ def _unit(plan: Plan, part: str) -> str:
         "[Unit]",
         f"Description={PARTS[part]}",
         "StartLimitIntervalSec=3600",
-        f"StartLimitBurst={MOST_STARTS}",
+        f"StartLimitBurst={plan.restarts + MORE_STARTS}",
         "",
         "[Service]",
         *service,
