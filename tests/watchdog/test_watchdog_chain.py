@@ -64,6 +64,7 @@ def test_a_whole_journal_is_followed_to_its_end(tmp_path: Path) -> None:
         ("DELETE FROM event WHERE seq = 20", "event 20 is missing"),
         ("DELETE FROM event WHERE seq > 30", "is missing"),
         ("DELETE FROM event", "event 1 is missing"),
+        ("UPDATE record SET value = 'x' WHERE kind = 'journal'", "it can't be read"),
     ],
 )
 def test_damage_is_found_wherever_it_is(tmp_path: Path, statement: str, words: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from overnight.service.plan import plan_of
 from overnight.service.restarts import CAP_S, FLOOR_S, backoff
-from overnight.watchdog.decide import MANAGER_S, asks, decide
+from overnight.watchdog.decide import MANAGER_S, asks, decide, folded
 from overnight.watchdog.facts import (
     Act,
     Beat,
@@ -467,3 +467,20 @@ def test_no_healthy_run_is_ever_harmed(looks: list[tuple[float, float, float]]) 
     for after, slept, jumped in looks:
         room.look(after, slept=slept, jumped=jumped)
     assert of(KillDaemon, room.acts) == of(KillWarden, room.acts) == of(StartDaemon, room.acts) == []
+
+
+def test_a_storm_is_a_few_messages_with_the_worst_first() -> None:
+    """Fifty wardens die at once and the disk is full: the disk is told by itself, most of the others in one message."""
+    room = Room()
+    room.runs = {f"t{n}.1.1": RUN._replace(run=f"t{n}.1.1", pid=100 + n, wall=None) for n in range(50)}
+    room.looks(20)
+    room.runs = {name: run._replace(alive=False) for name, run in room.runs.items()}
+    room.disk = 0
+    said = of(Tell, room.look())
+    assert len(said) == 51
+    out = folded(said)
+    assert (len(out), out[0].key, out[-1].key) == (6, "disk", "storm")
+    assert out[-1].severity is Severity.WARNING
+    assert out[-1].words.startswith("46 more things at once (run t")
+    assert folded(said[:5]) == tuple(said[:5])
+    assert folded([]) == ()

@@ -54,7 +54,7 @@ def bite(path: Path, place: Place, clock: Callable[[], float] = time.time, most:
             return _bite(db, place, clock(), most)
     except sqlite3.OperationalError:
         return Checked(place, "")
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
         return Checked(place, f"after event {place.seq} it can't be read ({error})")
 
 

@@ -6,6 +6,7 @@ machine that slept and a watchdog that was kept from looking make nobody look de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from overnight.service.restarts import CAP_S, HOUR_S, WELL_S, backoff
@@ -37,6 +38,20 @@ NO_PROGRESS_S = 300.0
 #: A run may pass its wall clock and its allowance by these shares, and by `Rules.wall_slack` and `Rules.spend_slack`.
 WALL, SPEND = 1.1, 1.25
 DAEMON = "daemon"
+#: Messages of one look that go out by themselves, and how many of the rest are named.
+TOGETHER, NAMED = 5, 10
+
+
+def folded(said: Sequence[Tell], most: int = TOGETHER) -> tuple[Tell, ...]:
+    """What goes out of one look: so many by themselves, the worst first, and one for the rest."""
+    if len(said) <= most:
+        return tuple(said)
+    order = list(Severity)
+    worst = sorted(said, key=lambda each: -order.index(each.severity))
+    rest = worst[most:]
+    keys = ", ".join(each.key for each in rest[:NAMED]) + (", ..." if len(rest) > NAMED else "")
+    words = f"{len(rest)} more things at once ({keys}); the first: {rest[0].words}"
+    return (*worst[:most], Tell("storm", rest[0].severity, words))
 
 
 def asks(rules: Rules, state: State, mono: float) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from overnight.watchdog import act
 from overnight.watchdog.chain import Place
-from overnight.watchdog.decide import asks, decide
+from overnight.watchdog.decide import asks, decide, folded
 from overnight.watchdog.facts import KillDaemon, KillWarden, Ping, Rules, Severity, Sight, StartDaemon, State, Tell
 from overnight.watchdog.look import Looker, boot_time
 from overnight.watchdog.tell import OUTBOX, Shelf, packed, pinger, spool, unpack, ways
@@ -74,10 +74,15 @@ class Watchdog:
         """One look, and what follows."""
         before = self._state
         self._state, acts = decide(self._rules, before, self._look())
+        said = [each for each in acts if isinstance(each, Tell)]
+        for each in said:
+            self._note(each)
+        for each in folded(said):
+            self._say(each)
         for each in acts:
             match each:
                 case Tell():
-                    self._tell(each)
+                    pass
                 case KillDaemon(pid, started, _):
                     self._origin = act.origin_of(pid) or self._origin
                     act.kill(pid, started)
@@ -111,18 +116,24 @@ class Watchdog:
         with contextlib.suppress(OSError):
             os.utime(self._home / LOCK)  # shows that somebody watches
 
-    def _tell(self, what: Tell) -> None:
+    def _note(self, what: Tell) -> None:
+        """Into its own log, and for the daemon's."""
         sys.stderr.write(f"overnight watchdog: {what.severity.value}: {what.words}\n")
+        spool(self._home, what, time.time())
+
+    def _say(self, what: Tell) -> None:
+        """To the person, by every way."""
         for way in self._ways:
             way.say(what)
         self._outbox.put(packed(self._ways))
-        spool(self._home, what, time.time())
 
     def _start(self) -> None:
         try:
             self._started.append(act.start(self._origin, self._home))
         except OSError as error:
-            self._tell(Tell("start", Severity.ALARM, f"the daemon could not be started again: {error}"))
+            what = Tell("start", Severity.ALARM, f"the daemon could not be started again: {error}")
+            self._note(what)
+            self._say(what)
 
 
 # -- memory -------------------------------------------------------------------------------------------------

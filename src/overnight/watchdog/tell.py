@@ -27,6 +27,8 @@ AGAIN_S = (10.0, 30.0, 120.0, 300.0, 900.0)
 OLD_S = 86400.0
 #: Messages that are yet to be delivered, by way.
 OUTBOX = "watchdog-outbox.json"
+#: Seconds until a file that could not be written is tried again.
+SHELF_AGAIN_S = 5.0
 #: Messages of one way that wait; of more the oldest go.
 MOST = 100
 #: What was told, for the daemon to take over into the journal; bytes after which it begins anew.
@@ -179,10 +181,14 @@ class Shelf:
             self._wake.wait()
             self._wake.clear()
             text, part = self._text, self._path.with_suffix(".part")
-            with contextlib.suppress(OSError):
+            try:
                 part.write_text(text)
                 part.chmod(0o600)
                 part.replace(self._path)
+            except OSError:  # a full disk: tried again, for what is to be told may outlive it
+                time.sleep(SHELF_AGAIN_S)
+                self._wake.set()
+                continue
             self._written = text
             if text == self._text:
                 self._done.set()
