@@ -277,11 +277,13 @@ def test_it_ends_with_its_daemon(night: Night, collector: Collector) -> None:
         "child = subprocess.Popen([sys.executable, '-P', '-m', 'overnight.telemetry_process']); print(child.pid, flush=True); child.wait()"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    collector.wait(lambda: len(collector.seen) > 0)
-    parent.kill()
-    parent.communicate()
+    try:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        collector.wait(lambda: len(collector.seen) > 0)
+    finally:
+        parent.kill()
+        parent.communicate()
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(child).wait(PATIENCE)
 
