@@ -14,7 +14,12 @@ from web_lab import Http, Lab, wait
 from web_lab import held as waits
 from web_served import Pages
 
-from overnight.dashboard.words import LANGUAGES, texts
+from overnight.dashboard.words import LANGUAGES, texts, weekday
+from overnight.missions.hold import HoldReason
+from overnight.missions.run import End
+from overnight.missions.task import Phase
+from overnight.ports import Mechanism
+from overnight.report.views import State
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 expect.set_options(timeout=PATIENCE_MS)
@@ -231,11 +236,16 @@ def test_another_language(pages: Pages, chromium: Browser) -> None:
 
 
 def _said() -> set[str]:
-    """Every text that templates and timeline show."""
+    """Every text that templates and timeline show, also those that are chosen by a value."""
     folder = Path(__file__).parents[2] / "src" / "overnight" / "dashboard"
-    found = set[str]()
+    found = {each.value for kind in (HoldReason, State, Mechanism) for each in kind}
+    found |= {each.value.capitalize() for each in Phase} | {each.value.replace("-", " ") for each in End}
+    found |= {weekday(86400.0 * n) for n in range(7)}
     for file in folder.glob("templates/*.html"):
-        found |= set(re.findall(r"""\bt\(["']((?:[^"'\\]|\\.)*)["']""", file.read_text()))
+        text = file.read_text()
+        found |= set(re.findall(r"""\bt\(["']((?:[^"'\\]|\\.)*)["']""", text))
+        for table in re.findall(r"(?:t\(|set sorts = )\{(.*?)\}", text):
+            found |= set(re.findall(r':\s*"([^"]+)"', table))
     return found | set(re.findall(r'say\(\s*"((?:[^"\\]|\\.)*)"', (folder / "timeline.py").read_text()))
 
 

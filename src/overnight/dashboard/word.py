@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from overnight.dashboard.shared import Pages, form_of
 from overnight.dashboard.words import speaker
 from overnight.errors import BadInput, DaemonUnreachable
 from overnight.missions.approval import Action, Redeemed, Refusal
@@ -22,7 +23,6 @@ from overnight.people.verbs import read_redeemed, read_shown
 
 if TYPE_CHECKING:
     from overnight.api.site import Site
-    from overnight.dashboard.pages import Pages
 
 #: Characters of the tokens in an address; and of words in the form.
 _ADDRESS, _WORDS = 400, 20_000
@@ -60,8 +60,6 @@ async def _decided(pages: Pages, request: Request, tokens: str) -> Said:
     """A form of ours was sent: the shield let no other origin pass, and here one must be named."""
     if "origin" not in request.headers:
         raise HTTPException(403, "Only the page of the link decides.")
-    from overnight.dashboard.pages import form_of
-
     form, say = await form_of(request), speaker(pages.language(request))
     if form.get("token", "") not in tokens.split("."):
         raise BadInput(problem="The form does not belong to this link. Open the link again.")

@@ -62,8 +62,16 @@ def clock(at: float | None, now: float | None = None) -> str:
 
 
 def day(at: float) -> str:
-    """`Sat 21 Nov 2026`, by this machine's clock."""
-    return time.strftime("%a %d %b %Y", time.localtime(at))
+    """`2026-11-21`, by this machine's clock."""
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def weekday(at: float) -> str:
+    """`Saturday`: the key of its name."""
+    return _WEEKDAYS[time.localtime(at).tm_wday]
+
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def minute(at: float) -> str:
@@ -110,6 +118,6 @@ def short(commit: str | None) -> str:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "clock": clock, "stamp": stamp, "day": day, "minute": minute, "iso": iso, "span": span, "money": money, "many": many, "short": short,
+    "clock": clock, "stamp": stamp, "day": day, "weekday": weekday, "minute": minute, "iso": iso, "span": span, "money": money, "many": many, "short": short,
     "size": show_size,
 }  # fmt: skip
