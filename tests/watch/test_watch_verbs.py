@@ -66,7 +66,7 @@ def test_a_result_is_approved_by_a_ticket_for_exactly_the_commit_that_was_shown(
 
 
 def test_a_result_is_rejected_with_a_reason(lab: Lab) -> None:
-    """The words are kept with the task, which ends; escape leaves everything as it is."""
+    """The words are kept with the task, which ends; escape leaves everything as it is, and enter without words does."""
     lab.held("good2", "needs-approval")
 
     async def play() -> None:
@@ -76,6 +76,8 @@ def test_a_result_is_rejected_with_a_reason(lab: Lab) -> None:
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, NowScreen))
             await asked(pilot, app, "x", Write)
+            await pilot.press("enter")
+            assert isinstance(app.screen, Write)
             await pilot.press(*"not like this", "enter")
             await until(pilot, lambda: lab.row("good2")["phase"] == "rejected")
 

@@ -28,8 +28,11 @@ def watch(light: bool) -> None:
     from overnight.web_process import machine_of
 
     site = Site(machine_of(home.settings(), home.state_folder()))
+    app = Watching(site, light=light)
     try:
-        Watching(site, light=light).run(mouse=True)
+        app.run()
     finally:
         # A daemon that hangs may hold this up for seconds; nobody who leaves waits for that.
         Thread(target=site.stop, daemon=True).start()
+    if app.return_code:
+        sys.exit(app.return_code)

@@ -15,7 +15,7 @@ from overnight.watch.ink import SIGNS, Cell, Ink, Line, join
 from overnight.watch.look import Look
 
 #: Columns of the word that a line begins with, and below which a list keeps to what matters most.
-WORD, ROOMY, WIDE = 17, 96, 130
+WORD, ROOMY = 17, 96
 _ENDS = {Phase.LANDED: "good", Phase.FAILED: "bad", Phase.REJECTED: "bad"}
 _WANTS = {"pause": "pausing", "stop": "stopping", "cancel": "cancelling"}
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import getters
 from textual.binding import Binding, BindingType
@@ -82,8 +81,7 @@ class Rows(ScrollView, can_focus=True):
             line = Line((Cell("…", "dim"),))
         text = draw(line, width, self._style, time.time())
         first, many = self.place(self.cursor) if self.stops() else (-1, 0)
-        strip = Strip([part for part in text.render(self.app.console) if isinstance(part, Segment)])  # pyright: ignore[reportUnnecessaryIsInstance]
-        strip = strip.adjust_cell_length(width)
+        strip = Strip(text.render(self.app.console)).adjust_cell_length(width)
         if first <= at < first + many and self.has_focus:
             return strip.apply_style(self.get_component_rich_style("rows--cursor"))
         return strip.apply_style(self.rich_style)

@@ -114,7 +114,7 @@ class Steering(Screen[None]):
                 await self._do(lambda: acts.approve(site, row.id, given, ACTOR))
             return
         plan = Plan(title="Reject: this commit does not land, the task ends", text=page.text, yes="Reject this commit", grave=True)  # fmt: skip
-        why = await self.app.push_screen_wait(Write(plan, "Why not? It is kept with the task.", needed=False))
+        why = await self.app.push_screen_wait(Write(plan, "Why not? It is kept with the task.", needed=True))
         if why is not None:
             refused = Reject(commit=commit, why=why[:2000])
             await self._do(lambda: acts.reject(site, row.id, refused, ACTOR))
