@@ -20,6 +20,7 @@ from overnight import __version__
 from overnight.api.keep import Kept
 from overnight.audit.checkpoints import Made
 from overnight.audit.upkeep import Upkeep
+from overnight.boxes.orphans import end_orphans
 from overnight.config import Settings
 from overnight.doctor.gate import Gate
 from overnight.doctor.wanted import wanted
@@ -134,6 +135,7 @@ async def serve(
     try:
         house = house_for(settings, home, observer)
         journal = Journal(home, observer=observer)  # what keeps it from starting is for the person who starts it
+        end_orphans()
         async with _pulse(home, down, teller) as pulse:
             while True:
                 await _drive(settings, journal, house, down, answers, pulse)

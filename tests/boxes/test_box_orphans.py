@@ -1,0 +1,75 @@
+"""A box that never begins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from overnight.boxes.child import Pidfd
+from overnight.boxes.engine import find_engine
+from overnight.boxes.orphans import end_orphans
+from overnight.errors import BoxUnavailable
+
+
+def engine() -> str:
+    """bwrap's path."""
+    try:
+        return asyncio.run(find_engine(None)).path
+    except BoxUnavailable as error:
+        pytest.skip(str(error))
+
+
+def begins(gate: int) -> tuple[subprocess.Popen[bytes], int]:
+    """bwrap, halted after it made the first process and before it releases it; that process."""
+    heard, info = os.pipe()
+    words = (
+        "--unshare-user",
+        "--unshare-pid",
+        "--die-with-parent",
+        "--ro-bind",
+        "/",
+        "/",
+        "--userns-block-fd",
+        str(gate),
+    )
+    command = [engine(), *words, "--info-fd", str(info), "--", "/bin/true"]
+    process = subprocess.Popen(command, pass_fds=(gate, info))
+    os.close(info)
+    with open(heard, "rb") as told:  # noqa: PTH123 (a descriptor)
+        said = b""
+        while b"}" not in said:
+            said += told.read1(4096)
+    return process, json.loads(said)["child-pid"]
+
+
+def test_what_a_killed_bwrap_left_waiting_is_ended() -> None:
+    """Its first process would wait for ever; one whose bwrap lives is left alone, and begins."""
+    gate, opens = os.pipe()
+    outer, orphan = begins(gate)
+    other, waiting = begins(gate)
+    first = Pidfd(orphan)
+    with outer, other:
+        try:
+            outer.kill()
+            outer.wait()
+            while not first.ended_within(0.0):  # it may not have come to its wait yet
+                end_orphans()
+            assert other.poll() is None
+            for name, text in (
+                ("setgroups", "deny"),
+                ("uid_map", f"{os.getuid()} {os.getuid()} 1"),
+                ("gid_map", f"{os.getgid()} {os.getgid()} 1"),
+            ):
+                Path(f"/proc/{waiting}/{name}").write_text(text)
+            os.write(opens, b"x")
+            assert other.wait() == 0
+        finally:
+            other.kill()
+            first.close()
+            os.close(opens)
+            os.close(gate)
