@@ -254,6 +254,7 @@ def with_viewers(at: Served, viewers: int, rounds: int) -> None:
         pages(at, rounds, alone=False)
         writer.stdin.close()
         wrote = json.loads(writer.stdout.readline())
+        time.sleep(2)  # what was written last is on its way
         others.stdin.close()
         seen = json.loads(others.stdout.readline())
     for name, aim in (("events", "aim p99 250"), ("pictures", "aim p99 1000")):

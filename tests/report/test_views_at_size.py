@@ -17,7 +17,7 @@ from overnight.judge.budget import BudgetSettings
 from overnight.missions.codec import builtins
 from overnight.missions.hold import Hold, HoldReason
 from overnight.missions.task import Repo, Task
-from overnight.report.budget import budget
+from overnight.report.budget import budget, settled_by_repo
 from overnight.report.now import read_now
 from overnight.report.rows import make_row
 from overnight.report.status import read_status
@@ -159,6 +159,11 @@ def same_sums(home: Path, db: sqlite3.Connection) -> None:
     seen = budget(home, BudgetSettings(), NOW)
     repos = {row[0] for row in db.execute("SELECT DISTINCT repo FROM spend")}
     assert {each.repo for each in seen.spent} == {None, *repos}
+    sql = (
+        "SELECT repo, count(*) AS runs, sum(usd) AS usd, sum(tokens) AS tokens, sum(unpriced) AS unpriced FROM spend "
+        "WHERE settled IS NOT NULL GROUP BY repo"
+    )
+    assert {tuple(row) for row in settled_by_repo(db)} == {tuple(row) for row in db.execute(sql)}
     for each in seen.spent:
         spent, held = taken(db, each.span, Run(id="", task="", repo="", at=NOW), each.repo)
         assert (each.usd, each.tokens, each.reserved_usd, each.reserved_tokens) == (

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable
 
 from overnight.api.site import Site
-from overnight.report.budget import budget
-from overnight.report.limits import limits
+from overnight.report.budget import read_budget
+from overnight.report.journal import reading, snapshot
+from overnight.report.limits import read_limits
 
 _Labels = dict[str, str]
 
@@ -33,7 +34,10 @@ class _Page:
 def metrics(site: Site, streams: int) -> str:
     """Everything that is counted. streams: how many live streams are open. What is not known has no sample: unknown is never zero."""
     page, now = _Page(), site.now()
-    health, spent = site.health(), budget(site.home, site.machine.budget, time.time())
+    health, at = site.health(), time.time()
+    with reading(site.home) as db, snapshot(db):
+        spent = read_budget(db, site.machine.budget, at)
+        accounts = read_limits(db, site.home, site.machine.ceilings, at).accounts
     page.add("up", "gauge", "1 while the daemon answers.", [({}, float(health.state == "up"))])
     if health.heartbeat_age is not None:
         page.add("heartbeat_age_seconds", "gauge", "Since the daemon last answered.", [({}, health.heartbeat_age)])
@@ -57,7 +61,6 @@ def metrics(site: Site, streams: int) -> str:
     percents = [({"span": each.span, "repo": each.repo or ""}, each.percent / 100.0) for each in spent.spent
                 if each.percent is not None]  # fmt: skip
     page.add("budget_used_ratio", "gauge", "Part of the tightest limit that is spent.", percents)
-    accounts = limits(site.home, site.machine.ceilings, time.time()).accounts
     windows = [({"account": account.name, "window": window.name}, window.used)
                for account in accounts for window in account.windows if window.used is not None]  # fmt: skip
     page.add("limit_used_ratio", "gauge", "Part of a vendor's limit that is used.", windows)

@@ -11,10 +11,9 @@ from msgspec import Struct
 
 from overnight.api.site import Health, Site
 from overnight.judge.budget import show_amount
-from overnight.judge.limits import Ceilings
-from overnight.report.budget import BudgetView, budget
+from overnight.report.budget import BudgetView, read_budget
 from overnight.report.journal import reading, snapshot
-from overnight.report.limits import AccountView, WindowView, limits
+from overnight.report.limits import AccountView, LimitsView, WindowView, read_limits
 from overnight.report.now import NowView
 from overnight.report.wants import Want, wants
 
@@ -69,9 +68,11 @@ class Glances:
 
 
 def _glance(site: Site, now: NowView, health: Health) -> Glance:
+    at = time.time()
     with reading(site.home) as db, snapshot(db):
         wanted = wants(db, now.needs_person)
-    spent = budget(site.home, site.machine.budget, time.time())
+        spent = read_budget(db, site.machine.budget, at)
+        seen = read_limits(db, site.home, site.machine.ceilings, at)
     free = shutil.disk_usage(site.home).free
     tone: Tone = "good"
     if now.needs_person_count or now.pauses or now.shut:
@@ -80,7 +81,7 @@ def _glance(site: Site, now: NowView, health: Health) -> Glance:
         tone = "bad"
     return Glance(
         health=health, now=now, wants=wanted, spent=spent, disk_free=free, tone=tone,
-        gauges=(*_spend(spent), *_windows(site, site.machine.ceilings)),
+        gauges=(*_spend(spent), *_windows(seen)),
     )  # fmt: skip
 
 
@@ -102,8 +103,7 @@ def tone_of(percent: float) -> Tone:
     return "bad" if percent >= 90 else "warn" if percent >= 75 else "good"
 
 
-def _windows(site: Site, ceilings: Ceilings) -> list[Gauge]:
-    seen = limits(site.home, ceilings, time.time())
+def _windows(seen: LimitsView) -> list[Gauge]:
     return [window_gauge(account, window) for account in seen.accounts for window in account.windows]
 
 

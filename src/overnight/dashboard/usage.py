@@ -12,7 +12,7 @@ from overnight.api.shapes import UsageQuery
 from overnight.api.site import Site
 from overnight.dashboard.glance import window_gauge
 from overnight.durable.ledger import PARTS
-from overnight.report.budget import budget
+from overnight.report.budget import budget, settled_by_repo
 from overnight.report.journal import reading
 from overnight.report.limits import limits
 from overnight.report.usage import UNDATED
@@ -42,9 +42,5 @@ def model(site: Site) -> dict[str, Any]:
 
 def _repos(site: Site) -> list[dict[str, Any]]:
     """What runs took in each repo, ever; the dearest first."""
-    sql = (
-        "SELECT repo, count(*) AS runs, sum(usd) AS usd, sum(tokens) AS tokens, sum(unpriced) AS unpriced "
-        "FROM spend WHERE settled IS NOT NULL GROUP BY repo ORDER BY usd DESC, tokens DESC LIMIT 30"
-    )
     with reading(site.home) as db:
-        return [{**dict(row), "usd": Decimal(row["usd"]) / PARTS} for row in db.execute(sql)]
+        return [{**dict(row), "usd": Decimal(row["usd"]) / PARTS} for row in settled_by_repo(db)[:30]]

@@ -69,12 +69,31 @@ class BudgetView(Struct, frozen=True, kw_only=True):
 def budget(home: Path, settings: BudgetSettings, now: float) -> BudgetView:
     """Limits and what is taken from them. A repo's own limits are those that its latest run was under."""
     with reading(home) as db, snapshot(db):
-        records = {row["key"]: convert(msgspec.json.decode(row["value"]), Amount) for row in
-                   db.execute("SELECT key, value FROM record WHERE kind = ?", (RECORD,))}  # fmt: skip
-        known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'spent'").fetchone() is not None
-        repos = _repos(db, records) if known else []
-        spent = [view for repo in (None, *repos) for view in _spent(db, settings, records, repo, now)] if known else []
-        return BudgetView(at=now, each=tuple(_each(settings, records, repos)), spent=tuple(spent))
+        return read_budget(db, settings, now)
+
+
+def read_budget(db: sqlite3.Connection, settings: BudgetSettings, now: float) -> BudgetView:
+    """As `budget`, for whoever has a connection."""
+    records = {
+        row["key"]: convert(msgspec.json.decode(row["value"]), Amount)
+        for row in db.execute("SELECT key, value FROM record WHERE kind = ?", (RECORD,))
+    }
+    known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'spent'").fetchone() is not None
+    repos = _repos(db, records) if known else []
+    spent = [view for repo in (None, *repos) for view in _spent(db, settings, records, repo, now)] if known else []
+    return BudgetView(at=now, each=tuple(_each(settings, records, repos)), spent=tuple(spent))
+
+
+def settled_by_repo(db: sqlite3.Connection) -> list[sqlite3.Row]:
+    """(repo, runs, usd in parts, tokens, unpriced) of all runs that were settled, ever; the dearest repo first."""
+    sql = (
+        "SELECT repo, runs - (SELECT count(*) FROM spend WHERE settled IS NULL AND spend.repo = spent.repo) AS ended, usd, "
+        "tokens, unpriced FROM spent WHERE which = ''"
+    )
+    sql = (
+        f"SELECT repo, ended AS runs, usd, tokens, unpriced FROM ({sql}) WHERE ended > 0 ORDER BY usd DESC, tokens DESC"  # noqa: S608
+    )
+    return db.execute(sql).fetchall()
 
 
 def _repos(db: sqlite3.Connection, records: dict[str, Amount]) -> list[str]:
