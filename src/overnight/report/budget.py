@@ -87,7 +87,7 @@ def read_budget(db: sqlite3.Connection, settings: BudgetSettings, now: float) ->
 def settled_by_repo(db: sqlite3.Connection) -> list[sqlite3.Row]:
     """(repo, runs, usd in parts, tokens, unpriced) of all runs that were settled, ever; the dearest repo first."""
     sql = (
-        "SELECT repo, runs - (SELECT count(*) FROM spend WHERE settled IS NULL AND spend.repo = spent.repo) AS ended, usd, "
+        "SELECT repo, runs - (SELECT count(*) FROM spend WHERE settled IS NULL AND +spend.repo = spent.repo) AS ended, usd, "
         "tokens, unpriced FROM spent WHERE which = ''"
     )
     sql = (
