@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 SHARDS = 4
-#: Of nights on a forge there are a thousand: `OVERNIGHT_FORGE_NIGHTS="0 4;1 4;2 4;3 4"` plays all of them, in four shards.
-FORGE_SEEDS = os.environ.get("OVERNIGHT_FORGE_NIGHTS", "seed 1 3").split(";")
+#: Of nights on a forge there are a thousand. `OVERNIGHT_FORGE_NIGHTS=64` plays all of them, in so many parts.
+_ALL = int(os.environ.get("OVERNIGHT_FORGE_NIGHTS", "0"))
+FORGE_NIGHTS = [f"{n} {_ALL}" for n in range(_ALL)] or ["seed 1 2"]
 #: A night syncs its journal a hundred times, and what the kernel has is not lost with a process: where that can be had,
 #: nights lie in memory, seen by their own processes only.
 IN_MEMORY = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16g overnight "$0" && exec "$@"']
@@ -56,11 +57,10 @@ def test_a_task_lands_exactly_once_whenever_the_daemon_is_killed(tmp_path: Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", FORGE_SEEDS)
-def test_what_goes_over_a_forge_happens_once_whenever_the_daemon_is_killed(tmp_path: Path, seed: str) -> None:
+@pytest.mark.parametrize("which", FORGE_NIGHTS)
+def test_what_goes_over_a_forge_happens_once_whenever_the_daemon_is_killed(tmp_path: Path, which: str) -> None:
     """SIGKILL at chosen commits, git calls and requests to the forge: one task of one issue, one pull request, one merge
     and none before its checks are green, one that takes it back."""
-    told = played("forge_nights.py", tmp_path, *seed.split())
+    told = played("forge_nights.py", tmp_path, *which.split())
     assert told["failures"] == {}
-    assert told["total"] > 500
-    assert told["killed"]
+    assert len(told["killed"]) >= told["nights"] - 1, "a night has some instants more or less than another"

@@ -14,10 +14,11 @@ from overnight.durable.flow import Cancelled, Story
 from overnight.flows.deciding import ask_about
 from overnight.flows.judging import Approved
 from overnight.flows.landing import Broke
+from overnight.flows.merged import Afterwards, InTime
 from overnight.flows.pulltext import Proof, body_of, title_of
 from overnight.judge import pulls
 from overnight.judge.attempts import broken
-from overnight.judge.pulls import Ask, Done, Fine, Known, Merge, Over, Ready, Repair, Revert, Settle, Settled, Update
+from overnight.judge.pulls import Ask, Done, Known, Merge, Over, Ready, Repair, Settle, Settled, Update
 from overnight.missions.approval import DECISION
 from overnight.missions.approval import Ask as PersonAsk
 from overnight.missions.forge import CiState, Comment, Merging, Quote
@@ -37,7 +38,6 @@ from overnight.ports import (
     Merged,
     PullRequest,
     Pushed,
-    Staged,
 )
 
 #: Seconds after which something that the forge refused is tried again by itself.
@@ -70,13 +70,6 @@ class Spoke(Struct, frozen=True, tag="spoke"):
 
 class Stale(Struct, frozen=True, tag="stale"):
     """The forge does not show any more what a merge was decided on."""
-
-
-class InTime(Struct, frozen=True, tag="in-time"):
-    """A merge, and when it was seen."""
-
-    commit: str
-    at: float
 
 
 async def may_push(t: Story, house: House, task: Task, ground: Ground) -> bool:
@@ -228,10 +221,10 @@ class PullStory:
                     with t.to_the_end():
                         merged = await t.step(f"merge {n}.{k}", self._merge, known, seen)
                     if isinstance(merged, InTime):
-                        return await self._merged(n, known, merged, seen.base)
+                        return await self._after().ours(n, known.url, merged, seen.base)
                     known = replace(known, green=None)
                 case Done(commit=commit, head=head):
-                    return await self._by_somebody(n, known, commit, head)
+                    return await self._after().somebodys(n, known.url, commit, "" if head == known.head else head)
                 case Over(why=why):
                     return Shut(why)
         raise AssertionError("count() does not end")
@@ -344,68 +337,8 @@ class PullStory:
             raise self._no("merge", answer)
         raise _refused(f"{known.url}: {answer.why}", "the forge takes it", self.t.now() + pulls.TROUBLE_S)
 
-    # -- after the merge ------------------------------------------------------------------------------------
-
-    async def _by_somebody(self, n: int, known: Known, commit: str, head: str) -> Landed:
-        note = f"{known.url}, merged by a person"
-        if head != known.head:
-            note += f" with changes of their own ({head[:12]})"
-            self.t.note("mended", "landing.mended", note, url=known.url)
-        here = await self._follow(n, commit)
-        return Landed(commit=commit, branch=known.base, note=f"{note}{here}")
-
-    async def _merged(self, n: int, known: Known, merged: InTime, base: str) -> Landed:
-        """It is merged. Whatever comes now, it has landed."""
-        t = self.t
-        t.note("merged", "pull.merged", f"{known.url} as {merged.commit[:12]}", url=known.url, commit=merged.commit)
-        try:
-            here = await self._follow(n, merged.commit)
-            told = await self._watch_target(n, merged, base)
-        except Cancelled:
-            here, told = "", "; its watch was cancelled by a person"
-        return Landed(commit=merged.commit, branch=known.base, note=f"{known.url}{here}{told}")
-
-    async def _watch_target(self, n: int, merged: InTime, base: str) -> str:
-        t = self.t
-        if not self.policy.watch:
-            return ""
-        before = await t.step(f"before {n}", self.forge.ci, self.task, base)
-        seen = await t.step(f"aftermath {n}", self._aftermath, before, merged)
-        if isinstance(seen, Fine):
-            return f"; {seen.why}"
-        with t.to_the_end():
-            pull = await t.step(f"revert {n}", self.forge.revert, self.task, self.ground, merged.commit, seen.why)
-        way = (
-            f"{pull.url} takes it back" if isinstance(pull, PullRequest) else f"it could not be taken back: {pull.why}"
-        )
-        url = pull.url if isinstance(pull, PullRequest) else ""
-        t.note("reverted", "landing.reverted", f"{seen.why}; {way}", commit=merged.commit, url=url)
-        return f"; it broke the target ({seen.why}); {way}"
-
-    async def _aftermath(self, before: Ci, merged: InTime) -> Fine | Revert:
-        after = await self.forge.ci(self.task, merged.commit)
-        seen = pulls.aftermath(before, after, merged.commit, merged.at, self.t.now(), self.policy)
-        if isinstance(seen, pulls.Wait):
-            raise Held(seen.hold)
-        return seen
-
-    async def _follow(self, n: int, commit: str) -> str:
-        """The local repository comes to know the merge; its target follows where nothing is in the way."""
-        t, lander = self.t, self.house.lander
-        await t.step(f"fetch merge {n}", self.forge.target, self.task, self.ground)
-        staged = await t.step(f"behind {n}", lander.behind, self.task, commit)
-        if not isinstance(staged, Staged):
-            return f"; `{self.ground.policy.target}` here has commits of its own and was left as it is"
-        with t.to_the_end():
-            said = await t.step(f"follow {n}", self._bring, staged)
-        return f"; {said}" if said else ""
-
-    async def _bring(self, staged: Staged) -> str:
-        try:
-            landed = await self.house.lander.land(self.task, self.ground, staged)
-        except Held as held:
-            return f"`{self.ground.policy.target}` here was left as it is: {held.hold.why}"
-        return landed.note if isinstance(landed, Landed) else f"`{self.ground.policy.target}` here moved meanwhile"
+    def _after(self) -> Afterwards:
+        return Afterwards(self.t, self.forge, self.house.lander, self.task, self.ground)
 
     async def farewell(self, why: str) -> None:
         """Say on the pull request that Overnight does no more about it."""
