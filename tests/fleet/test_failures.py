@@ -54,7 +54,10 @@ ROWS = {
     "401": Row(steps=(Fail(401, times=9),), failure=AUTH, hold=HoldReason.AUTH_EXPIRED),
     "403": Row(steps=(Fail(403, times=9),), failure=AUTH, hold=HoldReason.AUTH_EXPIRED),
     "400": Row(
-        steps=(Fail(400, "odd", times=9),), failure=FailureClass.LAUNCH, hold=HoldReason.BOX_UNAVAILABLE
+        steps=(Fail(400, "odd", times=9),),
+        failure=FailureClass.LAUNCH,
+        hold=HoldReason.BOX_UNAVAILABLE,
+        after=SOON,
     ),
     "credit": Row(
         steps=(Fail(400, "Your credit balance is too low to access the Anthropic API."),),
@@ -62,7 +65,10 @@ ROWS = {
         hold=HoldReason.ALLOWANCE_SPENT,
     ),
     "404-model": Row(
-        steps=(Fail(404, "model: x", times=2),), failure=FailureClass.LAUNCH, hold=HoldReason.BOX_UNAVAILABLE
+        steps=(Fail(404, "model: x", times=2),),
+        failure=FailureClass.LAUNCH,
+        hold=HoldReason.BOX_UNAVAILABLE,
+        after=SOON,
     ),
     "429": Row(steps=(Fail(429),), failure=LIMIT, trouble=Trouble.RATE, hold=HoldReason.LIMIT_REACHED, after=SOON),
     "429-retry-after": Row(
@@ -232,7 +238,7 @@ def outcome_of(trouble: Trouble | None, failure: FailureClass, **more: Any) -> R
             "overnight budget set",
             (-993.0, -993.0),
         ),
-        (outcome_of(None, FailureClass.LAUNCH), HoldReason.BOX_UNAVAILABLE, "mend what it says", None),
+        (outcome_of(None, FailureClass.LAUNCH), HoldReason.BOX_UNAVAILABLE, "mend what it says", SOON),
     ],
 )
 def test_each_trouble_says_what_releases_it(

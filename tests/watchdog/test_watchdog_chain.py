@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from overnight.durable.clock import ManualClock
 from overnight.durable.journal import Journal, verify_journal
 from overnight.durable.retention import sweep
 from overnight.watchdog.chain import AGAIN_S, Place, bite
+from overnight.watchdog.look import journal_problem
 
 NOW = 1_800_000_000.0
 
@@ -131,3 +134,26 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
         file.write(b"\xa5" * 4096 * 20)
     _, problem = through(tmp_path, Place(), most=2000)
     assert "read" in problem or "not as it was written" in problem or "missing" in problem
+
+
+def test_a_checkpoint_that_a_full_disk_cut_short_is_no_damage(tmp_path: Path) -> None:
+    """Its beginning is new and its end stands in the log beside it; the same file without that log is damaged."""
+    path, elsewhere = tmp_path / "journal.db", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Journal(tmp_path, clock=ManualClock(NOW)).close()
+    big = "SELECT 'many', value, hex(zeroblob(9000)), 0 FROM json_each('[1,2,3,4]')"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"INSERT INTO record(kind, key, value, at) {big}")
+        db.commit()
+        for file in tmp_path.glob("journal.db*"):
+            shutil.copy(file, elsewhere)
+        with contextlib.closing(sqlite3.connect(elsewhere / path.name)) as whole:
+            whole.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as begun:
+            begun.write((elsewhere / path.name).read_bytes()[:4096])
+        assert path.stat().st_size < (elsewhere / path.name).stat().st_size
+        assert journal_problem(path) == ""
+    short = (elsewhere / path.name).read_bytes()[: -4096 * 4]
+    (elsewhere / path.name).write_bytes(short)
+    assert "its beginning says" in journal_problem(elsewhere / path.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from overnight.judge.breaker import Breaker, Shut
+from overnight.judge.breaker import LAUNCH_N, Breaker, Shut
 from overnight.judge.limits import Ceilings, backoff, wake
 from overnight.judge.verdict import Opinion, Outside
 from overnight.missions.hold import Hold, HoldReason
@@ -43,7 +43,10 @@ def hold_for(outcome: RunOutcome, row: int, task: str) -> Hold | None:
             reason, until = HoldReason.ALLOWANCE_SPENT, outcome.until
             how = f"`overnight budget set` or new credit, then {resume}"
         case FailureClass.LAUNCH:
-            reason, until = HoldReason.BREAKER_OPEN if row >= 3 else HoldReason.BOX_UNAVAILABLE, None
+            # What fails once may pass by itself, and nobody is there at night; what fails again and again does not.
+            reason, until = HoldReason.BOX_UNAVAILABLE, outcome.ended + backoff(row, outcome.run)
+            if row >= LAUNCH_N:
+                reason, until = HoldReason.BREAKER_OPEN, None
             how = f"mend what it says, then {resume}"
         case _:
             return None

@@ -9,7 +9,7 @@ from hashlib import sha256
 from msgspec import Struct
 
 from overnight.guard.redact import redacted, sanitised
-from overnight.missions.hold import Hold, HoldReason
+from overnight.missions.hold import PASSING, Hold, HoldReason
 from overnight.missions.notice import RANKS, Happening, Line, Message, Notice, Priority
 
 #: Characters of what others said that are shown, and of a title.
@@ -59,7 +59,7 @@ _SHARED_WORDS = {
     HoldReason.VENDOR_OUTAGE: "A vendor does not answer",
     HoldReason.NETWORK_LOST: "The network is gone",
     HoldReason.BREAKER_OPEN: "Runs fail again and again",
-    HoldReason.BOX_UNAVAILABLE: "No box can be had: nothing starts",
+    HoldReason.BOX_UNAVAILABLE: "No box can be had, or the agent can't be started",
     HoldReason.CANARY_FAILED: "The canary failed: nothing starts",
     HoldReason.DISK_LOW: "The disk is nearly full: nothing starts",
 }
@@ -128,12 +128,12 @@ def notice_of(seen: Happening) -> Notice | None:
 def _held(seen: Happening, hold: Hold) -> Notice | None:
     if hold.reason in _SILENT:
         return None
-    if hold.reason is HoldReason.FAULT and hold.until is not None:
+    if hold.reason in (HoldReason.FAULT, HoldReason.BOX_UNAVAILABLE) and hold.until is not None and hold.late is None:
         return None  # it is tried again by itself, and told when that is over
     if hold.reason is HoldReason.DEPENDENCY and "is " not in hold.why:
         return None  # the other task has not ended
     priority = _PRIORITY.get(hold.reason, Priority.HIGH)
-    if hold.until is None and priority is Priority.LOW:
+    if hold.until is None and hold.reason in PASSING:
         priority = Priority.HIGH  # nobody knows when it passes: it does not, without a person
     if hold.reason in _SHARED:
         return Notice(

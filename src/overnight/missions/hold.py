@@ -54,6 +54,7 @@ PASSING = frozenset(
         HoldReason.LIMIT_REACHED,
         HoldReason.VENDOR_OUTAGE,
         HoldReason.NETWORK_LOST,
+        HoldReason.BOX_UNAVAILABLE,
         HoldReason.BREAKER_OPEN,
         HoldReason.QUIET_HOURS,
         HoldReason.PR_BACKLOG,

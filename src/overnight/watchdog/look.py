@@ -183,7 +183,17 @@ def journal_problem(path: Path) -> str:
     page = int.from_bytes(head[16:18], "big")
     page = 65536 if page == 1 else page
     pages, valid = int.from_bytes(head[28:32], "big"), head[24:28] == head[92:96]
-    return f"it is {size} bytes long, and its beginning says {pages * page}" if valid and size < pages * page else ""
+    # Where the disk was full in the middle of a checkpoint, the rest still stands in the log beside it.
+    if not valid or size + _bytes_in(path.with_name(f"{path.name}-wal")) >= pages * page:
+        return ""
+    return f"it is {size} bytes long, and its beginning says {pages * page}"
+
+
+def _bytes_in(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def process_state(pid: int, started: float, boot: str) -> str | None:
