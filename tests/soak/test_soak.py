@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from overnight.report.soaked import last_soak
 from overnight.soak.gather import leftovers, read_target
 from overnight.soak.processes import belonging
 from overnight.soak.stage import GIT, Stage
 
 
+def state(tmp_path: Path) -> Path:
+    """The person's own state folder."""
+    return tmp_path / "home" / ".local" / "state" / "overnight"
+
+
 def soak(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`overnight soak`, with the person's home and temporary files in a folder."""
-    (tmp_path / "home").mkdir()
+    state(tmp_path).mkdir(parents=True)
     return subprocess.run(
         [sys.executable, "-P", "-m", "overnight", "soak", *words],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)},
@@ -41,6 +47,10 @@ def test_a_short_soak_keeps_every_promise(tmp_path: Path) -> None:
     assert all(task["phase"] == task["wanted"] for task in facts["tasks"])
     assert sum(task["landings"] for task in facts["tasks"]) >= 4
     assert [hit for hit in facts["hits"] if not hit["impossible"]]
+    kept = last_soak(state(tmp_path))
+    assert kept is not None
+    assert (kept.tasks, kept.broken, kept.seed) == (len(facts["tasks"]), (), 5)
+    assert [path.name for path in state(tmp_path).iterdir()] == ["soak.json"]
     page = (tmp_path / "soak.md").read_text()
     assert "**Everything was kept.**" in page
     assert "overnight soak --for 15s --tasks-per-minute 40 --seed 5" in page
@@ -71,6 +81,7 @@ def test_a_soak_that_is_interrupted_reports_what_was_so_far(tmp_path: Path) -> N
     }  # fmt: skip
     assert told["result"]["facts"]["processes"] == []
     assert "It was interrupted" in (tmp_path / "soak.md").read_text()
+    assert not state(tmp_path).exists()
     assert not list(tmp_path.glob("overnight-soak-*"))
 
 

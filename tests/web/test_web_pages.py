@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from overnight.missions.hold import HoldReason
 from overnight.missions.run import End
 from overnight.missions.task import Phase
 from overnight.ports import Mechanism
+from overnight.report.soaked import Promise, Soaked, keep
 from overnight.report.views import State
 
 pytestmark = [needs_chromium, pytest.mark.slow]
@@ -208,6 +210,27 @@ def test_a_proof_is_begun_by_keys_and_its_end_is_seen(pages: Pages, chromium: Br
         expect(card.locator(".chip")).to_have_text("whole")
         expect(page.locator("article").filter(has=page.locator("#s-journal"))).to_contain_text("each following")
         assert page.evaluate("window.same") is True
+
+
+def test_the_last_soak_is_shown_with_what_it_broke(pages: Pages, chromium: Browser) -> None:
+    """Nothing is made up before there was one; then every promise is shown, and the one that was not kept as such."""
+    link = f"{pages.url}/login?code={pages.access.code()}"
+    with visitor(chromium, link) as page:
+        page.goto(f"{pages.url}/system")
+        card = page.locator("section").filter(has=page.locator("#s-soak"))
+        expect(card).to_contain_text("There was none here yet")
+        promises = (
+            Promise("Nothing is lost", kept=True, seen="12 commits"),
+            Promise("Nothing leaks", kept=False, seen="3 files"),
+        )
+        soaked = Soaked(
+            at=time.time(), seconds=1800.0, seed=7, version="0.1.0", commit="", tasks=12, landed=11, faults=4,
+            interrupted=False, promises=promises,
+        )  # fmt: skip
+        assert keep(pages.home, soaked)
+        page.reload()
+        expect(card).to_contain_text("30m00s of work under 4 faults: 11 of 12 tasks landed")
+        expect(card.locator("li .chip")).to_have_text(["kept", "broken"])
 
 
 def test_what_can_not_be_replayed_says_why(night: Lab, chromium: Browser) -> None:

@@ -66,8 +66,8 @@ def soak(
     """Let the whole system work while faults are done to it, and judge what it promises.
 
     Daemon, wardens, box, git, watchdog and agents are real; only the model is scripted, on this machine: no account, no
-    network, no cost. It has a home, repositories and settings of its own in a temporary folder. Ctrl-C ends it early,
-    with a report. Exit code 1 when a promise was broken; everything is left for a look then.
+    network, no cost. It has a home, repositories and settings of its own in a temporary folder; the dashboard's System
+    page shows what came of it. Ctrl-C ends it early, with a report. Exit code 1 when a promise was broken; everything is left for a look then.
     """
     from overnight.missions.codec import encode
     from overnight.soak.conduct import Soak
@@ -90,6 +90,7 @@ def soak(
                 signal.signal(number, handler)
     report = _report(order, result, running, agent, load)
     _tell(result)
+    _remember(report)
     if file is not None:
         file.write_text(markdown(report))
         file.with_suffix(".json").write_bytes(encode(report))
@@ -166,6 +167,18 @@ def _report(order: Order, result: Result, running: Soak, agent: str, load: float
     disk = "a file system of its own, in memory" if not stage.shared_disk else f"the machine's: {stage.shared_disk}"
     here = machine(box=stage.box or "none: this machine has no box", agent=agent, disk=disk, load_before=load)
     return Report(order=order, machine=here, result=result)
+
+
+def _remember(report: Report) -> None:
+    from overnight.cli.home import state_folder
+    from overnight.report.soaked import keep
+    from overnight.soak.report import in_short
+
+    home = state_folder()
+    try:
+        keep(home, in_short(report))
+    except OSError as error:
+        note(f"What came of it could not be kept in {home}: {error.strerror}. The dashboard shows the soak before.")
 
 
 def _tell(result: Result) -> None:

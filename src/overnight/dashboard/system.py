@@ -22,6 +22,7 @@ from overnight.report.journal import JOURNAL, reading
 from overnight.report.nights import nights
 from overnight.report.rundir import lines_from
 from overnight.report.signs import SPOOL
+from overnight.report.soaked import last_soak
 
 
 def model(site: Site) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def model(site: Site) -> dict[str, Any]:
                      ("System", f"{platform.system()} {platform.release()} {platform.machine()}")),
         "journal": site.chain(), "canaries": _canaries(site), "passes": passes(home),
         "audit": _attributes(site.jobs.get("audit")), "doctor": _ranked(site.jobs.get("doctor")),
-        "told": _watchdogs(home), "address": site.machine.web.address,
+        "told": _watchdogs(home), "soak": last_soak(home), "address": site.machine.web.address,
         "now": time.time(),
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from overnight import __version__
+from overnight.report.soaked import Promise, Soaked
 from overnight.soak.conduct import Result
 from overnight.soak.facts import Hit
 from overnight.soak.plan import WORDS, Kind, Order
@@ -68,6 +69,18 @@ def _commit() -> str:
 
 def _said(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def in_short(report: Report) -> Soaked:
+    """What the pages show of it."""
+    result = report.result
+    return Soaked(
+        at=result.ended, seconds=report.order.seconds, seed=report.order.seed, version=report.machine.version,
+        commit=report.machine.commit, tasks=len(result.facts.tasks),
+        landed=sum(task.phase == "landed" for task in result.facts.tasks),
+        faults=sum(not hit.impossible for hit in result.facts.hits), interrupted=result.interrupted,
+        promises=tuple(Promise(each.promise, each.kept, each.seen) for each in result.verdicts),
+    )  # fmt: skip
 
 
 # -- Markdown -----------------------------------------------------------------------------------------------
