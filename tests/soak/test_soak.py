@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from overnight.report.soaked import last_soak
+from overnight.soak.clock import NAME, PLACES, SoakClock
 from overnight.soak.gather import leftovers, read_target
 from overnight.soak.processes import belonging
 from overnight.soak.stage import GIT, Stage
@@ -55,6 +57,57 @@ def test_a_short_soak_keeps_every_promise(tmp_path: Path) -> None:
     assert "**Everything was kept.**" in page
     assert "overnight soak --for 15s --tasks-per-minute 40 --seed 5" in page
     assert not list(tmp_path.glob("overnight-soak-*"))
+
+
+NO_LIBRARY = not any((place / NAME).is_file() for place in PLACES)
+_TELL = "import time; print(time.time(), time.monotonic()); time.sleep(0.01)"
+
+
+def _told(clock: SoakClock) -> tuple[float, float]:
+    """Time of day and monotonic time of a process that follows the clock."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TELL], env=clock.environ(), capture_output=True, text=True, check=True
+    )  # fmt: skip
+    wall, steady = done.stdout.split()
+    return float(wall), float(steady)
+
+
+@pytest.mark.skipif(NO_LIBRARY, reason="libfaketime is not installed")
+@pytest.mark.parametrize("offset", [0, 86400, -86400])
+def test_the_clock_of_a_process_is_set_and_nothing_else(tmp_path: Path, offset: int) -> None:
+    """The time of day steps either way; the monotonic clock stays, and sleeping goes on."""
+    clock = SoakClock(tmp_path)
+    assert clock.fixed == ""
+    clock.set(offset)
+    before, told, after = time.time(), _told(clock), time.time()
+    assert before + offset - 1 <= told[0] <= after + offset + 1
+    assert told[1] <= time.monotonic()
+
+
+@pytest.mark.parametrize("content", [None, b"no library", b"\x7fELF\x02\x01" + b"\0" * 90])
+def test_a_clock_that_cannot_be_set_says_why(tmp_path: Path, content: bytes | None) -> None:
+    """Without the library, or with something else in its place: what to do or what is wrong, and nothing is loaded."""
+    place = tmp_path / "place"
+    place.mkdir()
+    if content is not None:
+        (place / NAME).write_bytes(content)
+    clock = SoakClock(tmp_path, [place])
+    assert ("apt-get install libfaketime" if content is None else str(place / NAME)) in clock.fixed
+    assert clock.environ() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NO_LIBRARY, reason="libfaketime is not installed")
+def test_a_short_soak_with_a_clock_that_jumps(tmp_path: Path) -> None:
+    """The clock of all processes goes ahead and back while they work: done for real, everything kept and back."""
+    words = ("--for", "15s", "--seed", "5", "--tasks-per-minute", "40", "--no-cli", "--faults", "clock-jump")
+    done = soak(tmp_path, *words, "--report", "soak.md")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "soak.json").read_text())
+    assert False not in {each["kept"] for each in told["result"]["verdicts"]}
+    hits = told["result"]["facts"]["hits"]
+    assert hits
+    assert all(not hit["impossible"] and hit["recovered"] is not None for hit in hits)
 
 
 @pytest.mark.slow
@@ -105,7 +158,7 @@ class Repository:
     """A target with a history of the soak's kind, made by hand."""
 
     def __init__(self, folder: Path) -> None:
-        self.stage = Stage(folder, "not its own", "")
+        self.stage = Stage(folder, "not its own", "", SoakClock(folder, ()))
         self.path = self.stage.repo("alpha")
         self.path.mkdir(parents=True)
         self.git("init", "-q", "-b", "main")

@@ -84,7 +84,8 @@ class Soak:
         self._order, self._watch = order, watch
         self._model = ModelServer(_made(folder) / "model.ndjson")
         self._model.start()
-        self.stage: Stage = make(folder, self._model.url, box, fills=Fault.DISK_FULL in order.faults)
+        fills, jumps = Fault.DISK_FULL in order.faults, Fault.CLOCK_JUMP in order.faults
+        self.stage: Stage = make(folder, self._model.url, box, fills=fills, jumps=jumps)
         self._system = System(self.stage)
         self._faults = Faults(self._system, self._model, order.seed, order.cli)
         self._todo, self._blows = list(chores(order)), list(blows(order))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from overnight.soak.system import System, fill
 
 #: A fault that finds nothing to hit waits this long for it.
 PATIENCE_S = 20.0
-_NO_CLOCK = "daemon and wardens take the machine's own clock, and setting that would move it for everybody"
+#: Seconds by which the clock is set ahead: as a bad time server does, and as a wrong time zone does.
+AHEAD_S = (120, 6 * 3600)
 _WORKS = "the daemon gives signs of life, and a step of a task was finished"
 
 
@@ -59,14 +61,14 @@ class Faults:
 
     def __init__(self, system: System, model: ModelServer, seed: int, cli: bool) -> None:
         self._system, self._model, self._cli = system, model, cli
-        self._draw = Random(f"{seed} targets")
+        self._draw, self._ahead = Random(f"{seed} targets"), Random(f"{seed} clock")
+        #: Where the journal's finished steps stood at the first look after a fault, by the fault's `since`.
+        self._steps: dict[float, int] = {}
 
     def do(self, blow: Blow, at: float) -> Under:
         """Raises NothingThere, Impossible. at: seconds since the soak's start."""
         under = Under(blow, at)
         fault = blow.fault
-        if fault is Fault.CLOCK_JUMP:
-            raise Impossible(_NO_CLOCK)
         if fault in OF_MODEL:
             self._of_model(under)
         else:
@@ -84,6 +86,7 @@ class Faults:
             Fault.KILL_AGENT: self._kill_agent,
             Fault.POWER_CUT: self._power_cut,
             Fault.DISK_FULL: self._disk_full,
+            Fault.CLOCK_JUMP: self._clock_jump,
             Fault.KILL_WATCHDOG: self._kill_watchdog,
         }
 
@@ -112,7 +115,7 @@ class Faults:
 
         def back(since: float) -> bool:
             beat = self._system.beat()
-            if beat is None or beat.pid == pid or not self._works(since):
+            if not self._works(since) or beat is None or beat.pid == pid:
                 return False
             self._system.hands_off = False
             return True
@@ -170,6 +173,17 @@ class Faults:
         under.lift = lambda: filler.unlink(missing_ok=True)
         under.back = self._works
 
+    def _clock_jump(self, under: Under) -> None:
+        clock = self._system.stage.clock
+        if clock.fixed:
+            raise Impossible(clock.fixed)
+        ahead = round(math.exp(self._ahead.uniform(*map(math.log, AHEAD_S))))
+        under.what = f"{ahead} s ahead, then back"
+        clock.set(ahead)
+        under.ends = under.begun + LASTS[Fault.CLOCK_JUMP]
+        under.lift = lambda: clock.set(0)
+        under.back = self._works
+
     def _kill_watchdog(self, under: Under) -> None:
         pid = self._system.watchdog
         if pid is None:
@@ -200,11 +214,12 @@ class Faults:
     # -- whether it is back ---------------------------------------------------------------------------------
 
     def _works(self, since: float) -> bool:
-        if not self._system.beaten_since(since):
-            return False
+        """Steps are counted, not compared with the clock: theirs may have been set."""
         with contextlib.suppress(Exception), reading(self._system.stage.home) as db:
-            last = db.execute("SELECT max(finished) FROM step").fetchone()[0]
-            return (last is not None and last > since) or not self._open("")
+            newest = "SELECT seq FROM event WHERE what = 'step.done' ORDER BY seq DESC LIMIT 1"
+            last = (db.execute(newest).fetchone() or (0,))[0]
+            before = self._steps.setdefault(since, last)
+            return self._system.beaten_since(since) and (last > before or not self._open(""))
         return False
 
     def _goes_on(self, under: Under, task: str, before: int) -> None:

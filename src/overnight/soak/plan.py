@@ -61,7 +61,7 @@ WORDS = {
     Fault.MODEL_LIMIT: "the model answers 429 with `retry-after`",
     Fault.MODEL_CUT: "the model's answers are reset midway",
     Fault.DISK_FULL: "not one free block on the disk of state folder and repositories",
-    Fault.CLOCK_JUMP: "the clock is set",
+    Fault.CLOCK_JUMP: "the clock of daemon, wardens and watchdog is set minutes to hours ahead, and back after a few seconds",
     Fault.KILL_WATCHDOG: "SIGKILL to the watchdog; the soak starts another one",
 }
 OF_MODEL = frozenset({Fault.MODEL_DOWN, Fault.MODEL_ERRORS, Fault.MODEL_LIMIT, Fault.MODEL_CUT})
@@ -75,6 +75,7 @@ LASTS = {
     Fault.MODEL_LIMIT: 5.0,
     Fault.MODEL_CUT: 5.0,
     Fault.DISK_FULL: 6.0,
+    Fault.CLOCK_JUMP: 6.0,
 }
 #: Parts of the duration: the first fault, the last that starts a process anew, the last one, and the last new task.
 FIRST, LAST_RESTART, LAST, FED = 0.04, 0.55, 0.8, 0.85

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from overnight.soak.clock import SoakClock
 from overnight.soak.plan import REPOS
 
 #: Whoever commits in the soak's repositories.
@@ -91,6 +92,8 @@ class Stage(Struct, frozen=True):
     shared_disk: str
     #: The box; empty where the machine has none.
     box: str
+    #: The clock of daemon, wardens and watchdog.
+    clock: SoakClock
 
     @property
     def disk(self) -> Path:
@@ -136,11 +139,12 @@ def own_disk(folder: Path) -> str:
     return ""
 
 
-def make(folder: Path, url: str, box: str, *, fills: bool) -> Stage:
-    """Everything that the daemon needs to start. fills: the disk is to be filled."""
+def make(folder: Path, url: str, box: str, *, fills: bool, jumps: bool) -> Stage:
+    """Everything that the daemon needs to start. fills: the disk is to be filled. jumps: the clock is to be set."""
     disk = folder / "disk"
     disk.mkdir(parents=True)
-    stage = Stage(folder, own_disk(disk) if fills else "it was not asked for", box)
+    shared = own_disk(disk) if fills else "it was not asked for"
+    stage = Stage(folder, shared, box, SoakClock(folder) if jumps else SoakClock(folder, ()))
     for place in (stage.tmp, folder / "person"):
         place.mkdir()
     stage.home.mkdir(mode=0o700)

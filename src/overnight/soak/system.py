@@ -100,9 +100,10 @@ class System:
 
     def _spawn(self, *words: str, log: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "overnight", *words]
+        environ = {**self.stage.environ(), **self.stage.clock.environ()}
         with (self.stage.folder / log).open("ab") as out:
             return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.stage.environ(),
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ,
                 cwd=self.stage.folder, start_new_session=True,
             )  # fmt: skip
 
