@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -52,6 +53,28 @@ def test_a_step_is_remembered_by_name(home: Path) -> None:
             await lab.settle()
             assert lab.row("t1")["output"] == '["a","now","b"]'
         assert lab.world.begun == {"a": 1, "b": 1}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_a_step_takes_what_passes_whatever_the_clock_is_set_to(home: Path, jump: float) -> None:
+    """The seconds of a step that are put on record do not follow a clock that is set meanwhile."""
+
+    async def main() -> None:
+        async def jumps() -> None:
+            lab.clock.advance(jump)
+
+        async def story(t: Story) -> Finish:
+            await t.step("long", jumps)
+            return Finish("landed", "", None)
+
+        lab = Lab(home, {"story": story})
+        async with lab.process():
+            lab.submit("t1")
+            await lab.settle()
+            done = lab.journal.db.execute("SELECT data FROM event WHERE what = 'step.done'").fetchone()
+            assert 0.0 <= json.loads(done["data"])["seconds"] < abs(jump)
 
     asyncio.run(main())
 

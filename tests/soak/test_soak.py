@@ -101,9 +101,12 @@ def test_a_clock_that_cannot_be_set_says_why(tmp_path: Path, content: bytes | No
 def test_a_short_soak_with_a_clock_that_jumps(tmp_path: Path) -> None:
     """The clock of all processes goes ahead and back while they work: done for real, everything kept and back."""
     words = ("--for", "15s", "--seed", "5", "--tasks-per-minute", "40", "--no-cli", "--faults", "clock-jump")
-    done = soak(tmp_path, *words, "--report", "soak.md")
+    done = soak(tmp_path, *words, "--report", "soak.md", "--keep")
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((tmp_path / "soak.json").read_text())
+    outcomes = [json.loads(each.read_text()) for each in tmp_path.glob("*/disk/state/runs/*/*/*/outcome.json")]
+    assert outcomes
+    assert all(0 <= each["ended"] - each["started"] < 120 for each in outcomes)
     assert False not in {each["kept"] for each in told["result"]["verdicts"]}
     hits = told["result"]["facts"]["hits"]
     assert hits

@@ -130,7 +130,7 @@ class Keeper:
         self._unheard: OSError | None = None
         #: Why a call was refused since the run was to be ended: an agent that ends first has not ended of itself.
         self._shut_for: tuple[End, FailureClass | None, str] | None = None
-        self._started = time.time()
+        self._started, self._since = time.time(), _passing()
         # Limits are about time that passes here, not about what the clock is set to or a sleeping machine.
         self._began = self._alive_at = time.monotonic()
         self._beat_at = 0.0
@@ -555,7 +555,7 @@ class Keeper:
     def _finish(self, outcome: RunOutcome) -> RunOutcome:
         final = msgspec.structs.replace(
             scrubbed(outcome, self._without), run=self.spec.id, why=clean(self._without(sanitised(outcome.why))), denied=tuple(self._hooks.denied), calls=self._hooks.calls if self._hooked else None,
-            started=self._started, ended=time.time(), bill=nothing(), memory=self._context.notes, context=self._context.use,
+            started=self._started, ended=self._started + _passing() - self._since, bill=nothing(), memory=self._context.notes, context=self._context.use,
             runbook=self._steps.use if self._steps is not None else None,
             resumed=self.spec.resume, fresh=self._fresh,
         )  # fmt: skip
@@ -569,3 +569,9 @@ class Keeper:
             self.log.write(Ended(end=final.end, why=final.why, failure=final.failure))
         self._witness.close(final)
         return final
+
+
+def _passing() -> float:
+    """Seconds that pass here, with those in which the machine sleeps where they can be counted, whatever the clock is
+    set to."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
