@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -217,3 +218,39 @@ def test_submodules_stay_as_they_are(world: World) -> None:
     assert list((Path(ground.worktree) / "lib").iterdir()) == []
     assert world.collect(ground).refused == ()
     assert git(world.repo, "ls-tree", work, "lib").startswith("160000 commit")
+
+
+def test_a_worktree_whose_making_was_killed_breaks_nothing_for_long(world: World) -> None:
+    """One note of ours that git never finished makes most git commands fail; the next task removes it, and no other."""
+    ground = world.prepare()
+    shutil.rmtree(ground.worktree)
+    git(world.repo, "worktree", "add", "-q", "--detach", str(world.repo.parent / "theirs"))
+    (note,) = (world.repo / ".git/worktrees").glob("t1*/commondir")
+    theirs = world.repo / ".git/worktrees/theirs/commondir"
+    words = theirs.read_text()
+    note.write_text("")
+    os.utime(note, (0, 0))
+    with pytest.raises(AssertionError, match="commondir"):
+        git(world.repo, "worktree", "list")
+    assert Path(world.prepare().worktree).is_dir()
+    assert "theirs" in git(world.repo, "worktree", "list")
+    assert theirs.read_text() == words
+
+
+def test_what_is_in_the_making_is_waited_for(world: World) -> None:
+    """A worktree that somebody makes at that very moment: the command is called again, and a person's note stays."""
+    git(world.repo, "worktree", "add", "-q", "--detach", str(world.repo.parent / "theirs"))
+    note = world.repo / ".git/worktrees/theirs/commondir"
+    words, calls = note.read_text(), list[str]()
+    note.write_text("")
+
+    def finish(when: str, command: str) -> None:
+        if when == "after" and "worktree" in command:
+            calls.append(command)
+            note.write_text(words)
+
+    ground = run(world.workshop(observer=finish).prepare(world.task))
+    assert len(calls) == 2
+    assert calls[0] == calls[1]
+    assert Path(ground.worktree).is_dir()
+    assert note.read_text() == words

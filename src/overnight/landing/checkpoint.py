@@ -9,7 +9,8 @@ from overnight.errors import GitFailed
 from overnight.landing.export import Exporter, ExportSettings
 from overnight.landing.places import Places
 from overnight.landing.repository import open_repository
-from overnight.landing.worktree import branch_name, commit_tree, registered
+from overnight.landing.worktree import branch_name, commit_tree
+from overnight.landing.worktree_notes import registered
 from overnight.missions.places import split_run
 from overnight.missions.run import RunSpec
 from overnight.missions.task import Repo, Task

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shlex
 import signal
 from collections.abc import Callable, Collection, Mapping
@@ -56,6 +57,9 @@ _BARE_ENVIRONMENT: Mapping[str, str] = {
 }
 #: Seconds between asking git to end and ending it.
 _GRACE = 5.0
+#: Seconds before each further call of what failed since another git was making a worktree; and git's words for that.
+_AGAIN_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+_HALF_MADE = re.compile(rb"failed to read \S.*/commondir")
 #: Bytes of git's own words that an error carries.
 _SAID = 4000
 
@@ -132,7 +136,24 @@ class Git:
         ok: Collection[int] = (0,),
         env: Mapping[str, str] | None = None,
     ) -> Done:
-        """Run it to its end. A cancelled call asks git to end and waits for that, so that no lock is left."""
+        """Run it to its end. A cancelled call asks git to end and waits for that, so that no lock is left.
+
+        While some git, ours or a person's, is making a worktree, most commands of all others fail for an instant: they
+        had done nothing yet, and are called again.
+        """
+        pauses = iter(_AGAIN_S if isinstance(stdin, bytes) else ())
+        while True:
+            done = await self._once(args, stdin, env)
+            half_made = done.code != 0 and _HALF_MADE.search(done.err) is not None
+            if done.code in ok and not half_made:
+                return done
+            pause = next(pauses, None) if half_made else None
+            if pause is None:
+                said = done.err.decode(errors="replace").strip()
+                raise GitFailed(command=shlex.join(args), code=done.code, stderr=said[:_SAID])
+            await asyncio.sleep(pause)
+
+    async def _once(self, args: tuple[str, ...], stdin: bytes | BinaryIO, env: Mapping[str, str] | None) -> Done:
         command = shlex.join(("git", *args))
         self.observer("before", command)
         process = await asyncio.create_subprocess_exec(
@@ -162,9 +183,6 @@ class Git:
         code = process.returncode
         assert code is not None
         self.observer("after", command)
-        if code not in ok:
-            said = err.decode(errors="replace").strip()
-            raise GitFailed(command=shlex.join(args), code=code, stderr=said[:_SAID])
         return Done(code, out, err)
 
     def environment(self) -> dict[str, str]:

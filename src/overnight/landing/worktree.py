@@ -20,6 +20,7 @@ from overnight.landing.places import Places, write_whole
 from overnight.landing.private import EMAIL, NAME, write_private
 from overnight.landing.repository import Repository, find_git_dir, open_repository
 from overnight.landing.text import one_line, path_text
+from overnight.landing.worktree_notes import mend, registered
 from overnight.missions.codec import decode, encode
 from overnight.missions.hold import Held
 from overnight.missions.places import split_run
@@ -185,6 +186,7 @@ class LocalWorkshop:
 
     async def _remove_tree(self, repository: Repository, tree: Path) -> None:
         """The folder first: git's note about it is what a later call finds it by."""
+        await asyncio.to_thread(mend, repository, self._places)
         await asyncio.to_thread(self._places.discard, tree)
         if registered(repository, tree) is not None:
             await repository.git.run("worktree", "remove", "--force", "--force", str(tree))
@@ -409,14 +411,6 @@ async def commit_tree(git: Git, tree: str, parents: list[str], message: str, mom
 async def fill(repository: Repository, tree: Path, index: Path, commit: str) -> None:
     """Write a commit's files into a folder, and an index that knows them."""
     await repository.plain.on(tree, {"GIT_INDEX_FILE": str(index)}).run("read-tree", "--reset", "-u", commit)
-
-
-def registered(repository: Repository, tree: Path) -> Path | None:
-    """The git dir of a worktree, as the repository knows it. The worktree itself is not asked."""
-    for pointer in sorted((repository.common / "worktrees").glob("*/gitdir")):
-        if pointer.read_bytes().rstrip(b"\r\n") == os.fsencode(tree / ".git"):
-            return pointer.parent
-    return None
 
 
 async def policy_on_target(repo: Repo, places: Places) -> bytes | None:
