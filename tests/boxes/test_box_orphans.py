@@ -25,7 +25,7 @@ def engine() -> str:
         pytest.skip(str(error))
 
 
-def begins(gate: int) -> tuple[subprocess.Popen[bytes], int]:
+def begins(gate: int, **env: str) -> tuple[subprocess.Popen[bytes], int]:
     """bwrap, halted after it made the first process and before it releases it; that process."""
     heard, info = os.pipe()
     words = (
@@ -39,7 +39,7 @@ def begins(gate: int) -> tuple[subprocess.Popen[bytes], int]:
         str(gate),
     )
     command = [engine(), *words, "--info-fd", str(info), "--", "/bin/true"]
-    process = subprocess.Popen(command, pass_fds=(gate, info))
+    process = subprocess.Popen(command, pass_fds=(gate, info), env=env)
     os.close(info)
     with open(heard, "rb") as told:  # noqa: PTH123 (a descriptor)
         said = b""
@@ -56,6 +56,30 @@ def _skip_unless_seen(pid: int) -> None:
         Path(f"/proc/{pid}/syscall").read_text()
     except PermissionError as error:
         pytest.skip(str(error))
+
+
+def test_what_another_program_left_waiting_is_left_alone() -> None:
+    """Others have bwrap make boxes too, and begin it with an environment; ours are ended beside theirs."""
+    gate, opens = os.pipe()
+    theirs, left = begins(gate, HOME="/")
+    ours, orphan = begins(gate)
+    other, first = Pidfd(left), Pidfd(orphan)
+    with theirs, ours:
+        try:
+            for each in (theirs, ours):
+                each.kill()
+                each.wait()
+            _skip_unless_seen(orphan)
+            while not first.ended_within(0.0):
+                end_orphans()
+            end_orphans()
+            assert not other.ended_within(0.0)
+        finally:
+            for each in (other, first):
+                each.send(signal.SIGKILL)
+                each.close()
+            os.close(opens)
+            os.close(gate)
 
 
 def test_what_a_killed_bwrap_left_waiting_is_ended() -> None:

@@ -1,7 +1,8 @@
 """First processes of boxes that will never begin.
 
 bwrap makes a box's first process, which waits until bwrap releases it. When bwrap is killed in that instant, with the
-daemon or warden that it dies with, nobody ever does: the process runs nothing, and stays. It is known by just that.
+daemon or warden that it dies with, nobody ever does: the process runs nothing, and stays. It is known by just that, and
+as one of ours by its environment: boxes of ours are begun without any.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _RELEASE = "anon_inode:[eventfd]"
 
 
 def end_orphans() -> int:
-    """SIGKILL to each of them, whoever's it was; how many. Those that this user may not look into are left alone."""
+    """SIGKILL to each of them; how many. What other programs began is left alone, and so is what this user may not look into."""
     ended = 0
     with contextlib.suppress(OSError):  # no /proc, no namespaces
         for place in Path("/proc").iterdir():
@@ -36,7 +37,7 @@ def end_orphans() -> int:
 
 def _waits_for_ever(process: Path) -> bool:
     """It is a box's first process, waits for its release, and its bwrap is gone. Raises OSError."""
-    if (process / "comm").read_text().strip() != _ENGINE:
+    if (process / "comm").read_text().strip() != _ENGINE or (process / "environ").read_bytes():
         return False
     lines = (process / "status").read_text().splitlines()
     fields = {name: value for name, _, value in (line.partition(":") for line in lines)}
