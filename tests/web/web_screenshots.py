@@ -28,7 +28,10 @@ WITHIN_S = 300.0
 def main(folder: Path) -> None:
     """Write the pictures."""
     os.environ.pop("OVERNIGHT_HOME", None)
-    with tempfile.TemporaryDirectory(prefix="overnight-pictures-") as name, demo(Path(name)) as (night, ids):
+    with (
+        tempfile.TemporaryDirectory(prefix="overnight-pictures-", ignore_cleanup_errors=True) as name,
+        demo(Path(name)) as (night, ids),
+    ):
         link = told(night, "web", "login")
         with browser() as found:
             for title, size, scheme, paths in (
