@@ -46,11 +46,11 @@ class Authority:
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                for each in (writer, before):  # before anything is waited for: that may be cancelled once more
+                    each.transport.abort()
                 for task in both:
                     task.cancel()
                 await asyncio.gather(*both, return_exceptions=True)
-                for each in (writer, before):
-                    each.transport.abort()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         async with server:

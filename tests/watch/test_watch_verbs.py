@@ -16,8 +16,8 @@ from overnight.watch.rows import Board
 pytestmark = pytest.mark.slow
 
 
-async def on(pilot: Pilot[None], app: Watching, name: str) -> None:
-    """The cursor stands on a task."""
+async def on(pilot: Pilot[None], app: Watching, name: str, action: str = "") -> None:
+    """The cursor stands on a task, where it may be done: a task that moves to another list leaves the cursor behind."""
     screen = app.screen
     assert isinstance(screen, NowScreen)
 
@@ -27,7 +27,7 @@ async def on(pilot: Pilot[None], app: Watching, name: str) -> None:
             board.cursor = stop
             row = board.row()
             if row is not None and row.id == name:
-                return True
+                return not action or screen.check_action(action, ()) is True
         return False
 
     await until(pilot, found)
@@ -149,8 +149,8 @@ def test_a_task_is_cancelled_by_a_capital_y_and_begun_anew(lab: Lab) -> None:
             assert isinstance(app.screen, Confirm)
             await pilot.press("Y")
             await until(pilot, lambda: lab.row("ask2")["phase"] == "cancelled")
-            await on(pilot, app, "ask2")
-            await until(pilot, lambda: app.screen.check_action("again", ()))
+            await until(pilot, lambda: any("ask2" in line and "cancelled" in line for line in shown(app).splitlines()))
+            await on(pilot, app, "ask2", "again")
             await asked(pilot, app, "r", Confirm)
             await pilot.press("y")
             await until(pilot, lambda: lab.row("ask2")["life"] == 2)
