@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,8 +39,9 @@ from overnight.service.logs import kept as logged
 
 #: A server that was asked to make room does so within this time.
 MAKES_ROOM_S = 10.0
-#: How long one thread may keep the others waiting: a page that takes long is not to hold up those that do not.
-SWITCH_S = 0.001
+#: How long one thread may keep the others waiting. A page asks SQLite some two hundred times and takes its turn anew after
+#: each: while something else is being added up, it takes longer by so many times this.
+SWITCH_S = 0.0001
 #: Connections at the same time; more are told to come again.
 MOST_CONNECTIONS = 400
 #: Texts whose redacted form is remembered: pages show the same ones again and again.
@@ -77,7 +78,18 @@ def run(settings: Settings, home: Path, *, kept: bool = False, ready: Callable[[
             url = url_of(settings.web, link)
             _write(home, Served(identify(), url, kept))
             sys.setswitchinterval(SWITCH_S)
-            asyncio.run(serve(machine_of(settings, home), link, lambda _end: (ready or print)(url)))
+            asyncio.run(_tended(serve(machine_of(settings, home), link, lambda _end: (ready or print)(url))))
+
+
+async def _tended(serving: Awaitable[None]) -> None:
+    """Serve with short pauses for collecting garbage."""
+    from overnight.api.garbage import Heap
+
+    tending = asyncio.create_task(Heap().tend())
+    try:
+        await serving
+    finally:
+        tending.cancel()
 
 
 async def serve(machine: Machine, link: socket.socket, ready: Callable[[Callable[[], None]], object]) -> None:

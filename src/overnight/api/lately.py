@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-#: What takes longer than this to make is made anew while the one before still serves, unless said otherwise.
-DEAR_S = 0.05
+#: What takes longer than this to make is made anew while the one before still serves.
+DEAR_S = 0.01
 #: Of the time that passes, at most one part in so many goes into making one such value.
 PART = 10.0
-#: Older than this it serves only while nothing has changed, unless said otherwise.
-LATE_S = 15.0
+#: Once something changed it serves for so many times as long as it took to make, and not longer than this, unless said
+#: otherwise: many who ask share one that is a little old, and one who asks now and then has what is.
+SHARED, LATE_S = 30.0, 15.0
 #: Even then it is made anew after this time.
 MOST_S = 60.0
 #: So many are kept.
@@ -39,19 +40,18 @@ class Lately:
         self._clock, self._lock = clock, threading.Lock()
         self._ones = OrderedDict[Hashable, _One]()
 
-    def get(
-        self, key: Hashable, mark: object, make: Callable[[], Any], late: float = LATE_S, dear: float = DEAR_S
-    ) -> Any:
+    def get(self, key: Hashable, mark: object, make: Callable[[], Any], late: float | None = None) -> Any:
         """The value for this mark; or, where that is dear, one of a little earlier. Raises what `make` raises.
 
         mark: changes whenever the value may have. make: may be called in another thread. late: seconds after which no
-        earlier one serves. dear: seconds from which on it is.
+        earlier one serves.
         """
         one, asked = self._of(key), self._clock()
         age = asked - one.made
         if one.mark == mark and age < MOST_S:
             return one.value
-        if one.took > dear and age < late:
+        late = min(LATE_S, one.took * SHARED) if late is None else late
+        if one.took > DEAR_S and age < late:
             value = one.value
             if age > one.took * PART:
                 self._begin(one, mark, make)

@@ -274,8 +274,6 @@ def explain(site: Site, asked: Explain) -> Explained:
 
 #: The index of logs is brought up to date at most this often, and added up.
 INDEX_EVERY_S, USED_EVERY_S = 60.0, 1.0
-#: A page adds up several times, and nothing of it is so new that one waits for it.
-USED_DEAR_S = 0.01
 #: Who asks after a longer time than this waits for what was written meanwhile.
 INDEX_LATE_S = 300.0
 
@@ -306,7 +304,7 @@ def usage(site: Site, query: UsageQuery) -> UsageView:
             return view_of(index.db, wanted, now, told(site.home, now))
 
     since = site.lately.get("index", time.time() // INDEX_EVERY_S, indexed, late=INDEX_LATE_S)
-    return site.lately.get(("usage", query), (since, time.time() // USED_EVERY_S), added_up, dear=USED_DEAR_S)
+    return site.lately.get(("usage", query), (since, time.time() // USED_EVERY_S), added_up)
 
 
 def _day(text: str | None) -> date | None:

@@ -58,11 +58,13 @@ def _tail(site: Site, run: str) -> tuple[Any, ...]:
         return ()
     start = max(0, size - _TAIL_BYTES)
     found = list[Any]()
-    for n, (line, _) in enumerate(looks.lines_from(path, start)):
+    for n, (line, _) in reversed(list(enumerate(looks.lines_from(path, start)))):
         event = looks.read_event(line)
         if event is not None and _tells(event) and not (start and n == 0):
             found.append((event.get("seq", n), looks.log_line(site, event)))
-    return tuple(found[-TAIL:])
+            if len(found) == TAIL:
+                break
+    return tuple(reversed(found))
 
 
 def _tells(event: dict[str, Any]) -> bool:

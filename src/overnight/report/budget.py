@@ -122,11 +122,12 @@ def _spent(
 ) -> Iterator[SpentView]:
     day, month, tomorrow, next_month = day_of(now)
     ends = {"day": (day, tomorrow), "month": (month, next_month), "all": ("", None)}
+    policy = _policy(db, repo) if repo is not None else ()
     for span in TIMES:
         which, until = ends[span]
         spent, reserved, unpriced = _sums(db, which, repo)
         own = _limit(settings, records, repo, span)
-        limits = ([own] if own is not None else []) + (_policy(db, repo, span) if repo is not None else [])
+        limits = [*([own] if own is not None else []), *(window.limit for window in policy if window.span == span)]
         windows = [Window(key="", name="", span=span, limit=limit, spent=spent, reserved=reserved) for limit in limits]
         windows.sort(key=lambda window: -window.percent)
         if repo is not None and not windows and span != "month":
@@ -150,8 +151,8 @@ def _sums(db: sqlite3.Connection, which: str, repo: str | None) -> tuple[Sum, Su
     return spent, Sum(usd=Decimal(held_usd) / PARTS, tokens=held_tokens), unpriced
 
 
-def _policy(db: sqlite3.Connection, repo: str, span: str) -> list[Amount]:
+def _policy(db: sqlite3.Connection, repo: str) -> tuple[Window, ...]:
     """What the repo's own policy said when its latest run was granted its allowance."""
     row = db.execute("SELECT windows FROM spend WHERE repo = ? ORDER BY at DESC LIMIT 1", (repo,)).fetchone()
     windows = decode(row["windows"], tuple[Window, ...]) if row is not None else ()
-    return [window.limit for window in windows if window.span == span and window.key.endswith("(the repo's)")]
+    return tuple(window for window in windows if window.key.endswith("(the repo's)"))
