@@ -24,7 +24,7 @@ from overnight.judge.autonomy import LEVEL, Override, level_key
 from overnight.landing.text import one_line
 from overnight.missions.approval import NEEDS, Action, Redeemed, Refusal, Right
 from overnight.missions.codec import builtins
-from overnight.missions.hold import HoldReason
+from overnight.missions.hold import UNTIL_IT_WORKS, HoldReason
 from overnight.missions.judging import BLOCKED
 from overnight.missions.money import Amount
 from overnight.missions.policy import LandingMode
@@ -45,13 +45,8 @@ ASKS = (HoldReason.NEEDS_APPROVAL, HoldReason.JUDGES_DISAGREE)
 AT_ONCE_S = 60.0
 TITLE, SLUG, RANDOM = 100, 32, 4
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_WAITS = (
-    HoldReason.LIMIT_REACHED,
-    HoldReason.AUTH_EXPIRED,
-    HoldReason.VENDOR_OUTAGE,
-    HoldReason.NETWORK_LOST,
-    HoldReason.BREAKER_OPEN,
-)
+#: What tasks wait with until a limit passes or their account works.
+_WAITS = (HoldReason.LIMIT_REACHED, *UNTIL_IT_WORKS)
 
 
 # -- tasks --------------------------------------------------------------------------------------------------

@@ -12,20 +12,15 @@ from overnight.cli.words import clock, since, until
 from overnight.durable.limits import BREAKER, CEILING, LIFTED, WINDOWS
 from overnight.errors import BadInput, BadUnit
 from overnight.judge.breaker import State
-from overnight.missions.hold import HoldReason
+from overnight.missions.hold import UNTIL_IT_WORKS, HoldReason
 from overnight.missions.units import Duration, show_duration
 from overnight.report.limits import AccountView, LimitsView, WindowView
 from overnight.report.limits import limits as view_of
 
 #: Unless a person says otherwise the ceilings are lifted for as long as the shorter window lasts.
 LIFT_S = 5 * 3600.0
-_WAITS = (
-    HoldReason.LIMIT_REACHED,
-    HoldReason.AUTH_EXPIRED,
-    HoldReason.VENDOR_OUTAGE,
-    HoldReason.NETWORK_LOST,
-    HoldReason.BREAKER_OPEN,
-)
+#: What tasks wait with until a limit passes or their account works.
+_WAITS = (HoldReason.LIMIT_REACHED, *UNTIL_IT_WORKS)
 
 
 @click.group(invoke_without_command=True)

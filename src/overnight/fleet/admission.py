@@ -17,21 +17,12 @@ from overnight.judge.breaker import Breaker, Probe, Shut, admit, given_back, hea
 from overnight.judge.budget import Sum
 from overnight.judge.holds import kept_free, nobody_knows, shut, used_up
 from overnight.judge.limits import Ceilings, crowded, merged, rejecting, unknown
-from overnight.missions.hold import Held, HoldReason
+from overnight.missions.hold import UNTIL_IT_WORKS, Held, HoldReason
 from overnight.missions.limits import Window
 from overnight.missions.money import Allowance, Bill, Budget, Grant, Lent
 from overnight.missions.run import RunOutcome, RunSpec
 from overnight.missions.task import Task
 from overnight.ports import Fleet, Purse
-
-#: What tasks wait with until their account works again.
-_UNTIL_IT_WORKS = (
-    HoldReason.AUTH_EXPIRED,
-    HoldReason.VENDOR_OUTAGE,
-    HoldReason.NETWORK_LOST,
-    HoldReason.BREAKER_OPEN,
-    HoldReason.BOX_UNAVAILABLE,
-)
 
 
 class Release(Protocol):
@@ -152,7 +143,7 @@ class Admission:
             self._journal.tell("breaker.half-open", why=f"{after.probe} tries {account}", account=account)
         if after.cause is None and before.cause is not None:
             self._journal.tell("breaker.closed", why=f"{account} works again", account=account)
-            for reason in _UNTIL_IT_WORKS:
+            for reason in UNTIL_IT_WORKS:
                 for about in (account, account.partition(" ")[0]):
                     self._release(reason, about)
         elif after.times > before.times:

@@ -63,6 +63,15 @@ PASSING = frozenset(
     }
 )
 
+#: What tasks wait with until their account works again.
+UNTIL_IT_WORKS = (
+    HoldReason.AUTH_EXPIRED,
+    HoldReason.VENDOR_OUTAGE,
+    HoldReason.NETWORK_LOST,
+    HoldReason.BREAKER_OPEN,
+    HoldReason.BOX_UNAVAILABLE,
+)
+
 
 class Late(StrEnum):
     """What happens by itself with a hold that nobody released in time."""

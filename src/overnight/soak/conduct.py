@@ -24,7 +24,7 @@ from overnight.people.operators import CLI, cli_operator
 from overnight.people.verbs import read_redeemed
 from overnight.report.status import unended
 from overnight.report.story import story
-from overnight.report.views import TaskRow
+from overnight.report.views import HoldView, TaskRow
 from overnight.soak import gather
 from overnight.soak.facts import Facts, Hit
 from overnight.soak.faults import PATIENCE_S, Faults, Impossible, NothingThere, Under
@@ -234,7 +234,7 @@ class Soak:
                 if row.hold.reason == HoldReason.NEEDS_APPROVAL:
                     self._decide(kinds[row.id])
                 elif row.hold.needs_person or draining:
-                    self._nudge(row, row.hold.reason if row.hold.needs_person else "")
+                    self._nudge(row, row.hold)
             except NotNow as error:
                 self._last = str(error)
 
@@ -255,13 +255,13 @@ class Soak:
         if isinstance(read_redeemed(said), Redeemed):
             self._decided[chore.id] = (chore.approves, commit)
 
-    def _nudge(self, row: TaskRow, reason: str) -> None:
+    def _nudge(self, row: TaskRow, hold: HoldView) -> None:
+        """Each is counted, since it could hide one that would not have passed by itself."""
         if self._now - self._nudged.get(row.id, -NUDGE_S) < NUDGE_S:
             return
         self._nudged[row.id] = self._now
         self._system.ask("resume", task=row.id)
-        if reason:
-            self._resumed[str(reason)] += 1
+        self._resumed[str(hold.reason) if hold.needs_person else f"{hold.reason} (in the end, before its time)"] += 1
 
     # -- faults ---------------------------------------------------------------------------------------------
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from random import Random
 
+from overnight.errors import OvernightError
 from overnight.report.journal import reading
 from overnight.soak.facts import Hit
 from overnight.soak.model import ModelServer, read_log
@@ -215,7 +217,7 @@ class Faults:
 
     def _works(self, since: float) -> bool:
         """Steps are counted, not compared with the clock: theirs may have been set."""
-        with contextlib.suppress(Exception), reading(self._system.stage.home) as db:
+        with contextlib.suppress(OvernightError, sqlite3.Error), reading(self._system.stage.home) as db:
             newest = "SELECT seq FROM event WHERE what = 'step.done' ORDER BY seq DESC LIMIT 1"
             last = (db.execute(newest).fetchone() or (0,))[0]
             before = self._steps.setdefault(since, last)
