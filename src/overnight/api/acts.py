@@ -9,7 +9,6 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Collection
 
 from msgspec.structs import replace
 
@@ -27,7 +26,6 @@ from overnight.missions.codec import builtins
 from overnight.missions.hold import UNTIL_IT_WORKS, HoldReason
 from overnight.missions.judging import BLOCKED
 from overnight.missions.money import Amount
-from overnight.missions.policy import LandingMode
 from overnight.missions.task import Phase, Repo, Task
 from overnight.missions.units import Money, show_duration
 from overnight.people.operators import CLI, WEB, cli_operator, may, person_in
@@ -137,14 +135,6 @@ def _globs(paths: tuple[str, ...]) -> tuple[str, ...]:
         if not path or path.startswith(("/", "!", "./")) or ".." in path.split("/"):
             raise BadInput(problem=f"`paths` takes globs from the root of the repository, not {path!r}.")
     return tuple(f"{path}**" if path.endswith("/") else path for path in paths)
-
-
-def check_landing(landing: LandingMode | None, checks: Collection[str]) -> None:
-    """Raises BadInput for a merge that nothing would prove."""
-    if landing is LandingMode.MERGE and not checks:
-        raise BadInput(
-            problem="Landing by merge needs at least one check in overnight.toml: nothing else would prove it."
-        )
 
 
 # -- steering -----------------------------------------------------------------------------------------------

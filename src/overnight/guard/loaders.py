@@ -41,9 +41,6 @@ _LOADING = {
     **dict.fromkeys(("PYTHONSTARTUP", "PYTHONBREAKPOINT", "PERL5DB"), re.compile(r"\A(?!(?:0|i?pdb\.set_trace)\Z)")),
 }  # fmt: skip
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "env"})
-_GIT_CODE = frozenset(
-    {"GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PROXY_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS"}
-)
 _GIT_EDIT = frozenset({"GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER"})
 _PAGERS = frozenset({"PAGER", "EDITOR", "VISUAL", "MANPAGER", "LESSOPEN", "LESSCLOSE"})
 _REMOTE = frozenset({"push", "fetch", "pull", "clone", "ls-remote", "submodule", "remote"})

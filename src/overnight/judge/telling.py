@@ -18,8 +18,6 @@ QUOTE, TITLE = 400, 120
 TEXT = 3500
 #: Facts that one message names; the others are counted.
 NAMED = 20
-_DAY = 24 * 60
-
 #: Reasons of holds that are about an account or this machine, not about one task: told once for all that wait.
 _SHARED = frozenset({
     HoldReason.LIMIT_REACHED, HoldReason.AUTH_EXPIRED, HoldReason.VENDOR_OUTAGE, HoldReason.NETWORK_LOST,

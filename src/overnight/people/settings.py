@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -80,10 +79,3 @@ def words(name: str, target: Target) -> str:
 def texts(target: Target) -> tuple[str, ...]:
     """Every text of a target that may name secrets."""
     return tuple(text for text in (target.url, target.token, target.replies, target.reply_token, target.chat) if text)
-
-
-def variables_of(targets: Mapping[str, Target]) -> tuple[str, ...]:
-    """The environment variables that targets name."""
-    from overnight.people.secret import variables
-
-    return variables(*(text for target in targets.values() for text in texts(target)))

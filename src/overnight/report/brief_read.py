@@ -114,13 +114,6 @@ def brief(
         return _read(db, asked, span.name, late)
 
 
-def first_event(home: Path) -> float | None:
-    """Epoch seconds of the first thing on record; None when there is none."""
-    with reading(home) as db:
-        row = db.execute("SELECT at FROM event ORDER BY seq LIMIT 1").fetchone()
-    return None if row is None else row["at"]
-
-
 def _read(db: sqlite3.Connection, asked: Asked, name: str, late: float) -> Brief:
     before = asked.since - (asked.until - asked.since)
     tasks = [_looked(db, row) for row in _touched(db, before, asked.until)]

@@ -11,30 +11,6 @@ from overnight.guard.paths import BOTTOMLESS
 from overnight.guard.text import ENDLESS, HOLE, INPUT, LOCAL, SECRET, SHOWN, Text
 from overnight.guard.unwrap.scripts import unescaped
 
-_COMMON = (
-    "-n",
-    "-c",
-    "-f",
-    "-d",
-    "-k",
-    "-t",
-    "-w",
-    "-s",
-    "-m",
-    "-A",
-    "-B",
-    "-C",
-    "-e",
-    "-S",
-    "-T",
-    "-o",
-    "-l",
-    "-b",
-    "-i",
-    "-a",
-    "-j",
-    "-N",
-)
 #: What somebody looks for who looks for secrets.
 _SECRETIVE = re.compile(r"secret|token|passw|credential|api.?key|_key|private|aws|auth")
 #: Scripts that a jq program puts into a package.json.

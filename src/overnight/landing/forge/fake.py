@@ -239,10 +239,6 @@ class MemoryForge:
         """Somebody closes a pull request."""
         self.pulls[pull] = replace(self._shown(pull), state="closed")
 
-    def reopens(self, pull: int) -> None:
-        """Somebody opens it again."""
-        self.pulls[pull] = replace(self.pulls[pull], state="open")
-
     def removes(self, pull: int) -> None:
         """The forge's owner removes it altogether."""
         del self.pulls[pull]
