@@ -20,6 +20,11 @@ def places(text: str) -> tuple[tuple[bool, str], ...]:
     return tuple((match[1] is not None, match[2]) for match in _PLACE.finditer(text))
 
 
+def variables(*texts: str) -> tuple[str, ...]:
+    """The environment variables that texts name."""
+    return tuple(name for text in texts for file, name in places(text) if not file)
+
+
 def only_places(text: str) -> bool:
     """Whether nothing is written out: a secret is named, and by nothing else."""
     return _PLACE.fullmatch(text) is not None
