@@ -11,10 +11,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from upgrade_lab import PATIENCE, Site, soon
+from upgrade_lab import Site
 
 from overnight.config import parse_settings
 from overnight.service.awake import HELD_S, Awake, tools
+from testkit.waiting import PATIENCE, soon
 
 #: Speaks systemd-inhibit's arguments: notes what it is asked for, takes the lock where it may, and runs the program.
 TOOL = """#!/bin/sh

@@ -8,9 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from upgrade_lab import PATIENCE, Site, soon
+from upgrade_lab import Site
 
 from overnight.durable.journal import verify_journal
+from testkit.waiting import PATIENCE, soon
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from upgrade_lab import PATIENCE, Site, soon
+from upgrade_lab import Site
 
 from overnight.errors import BadInput, Refused
 from overnight.service.plan import KEEPER
@@ -32,6 +32,7 @@ from overnight.service.restarts import (
 from overnight.service.sdnotify import Teller
 from overnight.service.secrets import place, read_environment
 from overnight.watchdog.look import read_beat
+from testkit.waiting import PATIENCE, soon
 
 
 @pytest.fixture

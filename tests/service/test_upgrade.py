@@ -8,11 +8,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from upgrade_lab import PATIENCE, Site, newer, soon
+from upgrade_lab import Site, newer
 
 from overnight import __version__
 from overnight.durable.identity import is_alive
 from overnight.durable.journal import verify_journal
+from testkit.waiting import PATIENCE, soon
 
 pytestmark = pytest.mark.slow
 NEW_TABLE = "CREATE TABLE upgraded(id INTEGER PRIMARY KEY) STRICT;\n"

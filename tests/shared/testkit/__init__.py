@@ -1,0 +1,1 @@
+"""What tests of many rooms need alike: a repository, a computer with Overnight's command line on it, and patience."""
