@@ -14,9 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from watchdog_lab import PATIENCE, RULES, Machine, soon
+from watchdog_lab import RULES, Machine
 
 from overnight.durable.identity import is_alive
+from testkit.waiting import PATIENCE, soon
 
 pytestmark = pytest.mark.slow
 

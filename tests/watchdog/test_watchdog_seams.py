@@ -10,13 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from watchdog_lab import PATIENCE, RULES, Ear, Machine, soon
+from watchdog_lab import RULES, Ear, Machine
 
 from overnight.durable.identity import is_alive
 from overnight.watchdog.facts import Severity, Tell
 from overnight.watchdog.look import Clocks, Looker, free_memory
 from overnight.watchdog.process import Watchdog
 from overnight.watchdog.tell import OLD_S, OUTBOX, Way, packed, unpack
+from testkit.waiting import PATIENCE, soon
 
 MIB = 1 << 20
 

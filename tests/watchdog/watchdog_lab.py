@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import psutil
-
-from overnight.durable.client import Client
-from overnight.durable.identity import Identity, is_alive
-from overnight.durable.journal import connect
-from overnight.fleet.local import read_identity
-from overnight.missions.codec import builtins
-from overnight.missions.task import Phase, Repo, Task
 from overnight.watchdog.facts import Rules
 from overnight.watchdog.look import read_beat
 from overnight.watchdog.process import rules_to_json
 from overnight.watchdog.tell import VARIABLE
+from testkit.computer import Computer, config, policy
+from testkit.waiting import PATIENCE, soon
 
-T = TypeVar("T")
-#: Seconds after which what must happen did not.
-PATIENCE = 90.0
 #: Quick enough for a test: the daemon beats every 2 s.
 RULES = Rules(look=0.2, stale=7.0, warden_stale=7.0, disk=1, memory=1)
-POLICY = """
-target = "main"
-landing = "merge"
-agent = "command"
-[checks]
-test = "test -s seed.txt"
-[limits]
-attempts = 1
-[box]
-minimum = "none"
-[judges]
-families = 0
-[clarify]
-threshold = 101
-"""
-GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
-
-
-def soon(look: Callable[[], T | None]) -> T:
-    """What a look finds, once it finds something: nobody announces what other processes do."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it does not happen")
 
 
 class Ear(ThreadingHTTPServer):
@@ -122,56 +82,24 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Machine:
+class Machine(Computer):
     """A state folder with a daemon, a repo and a watchdog."""
 
     def __init__(self, folder: Path, home: Path | None = None) -> None:
-        self.folder, self.home, self.repo = folder, home or folder / "state", folder / "repo"
-        self.ear, self.heard = Ear(), folder / "heard"
-        self.gate = folder / "gate"
+        self.ear, self.heard, self.gate = Ear(), folder / "heard", folder / "gate"
         os.mkfifo(self.gate)
         agent = f'read word < {self.gate}; echo "$OVERNIGHT_TASK" > work.txt && git add -A && git commit -q -m Work && echo done'
-        config = f'[work]\ntotal = 2\n[box]\nname = "none"\ni_know = true\n[agents.command]\nargv = ["sh", "-c", {json.dumps(agent)}]\n'
-        (folder / "config.toml").write_text(config)
-        self.env = {
-            "OVERNIGHT_WEB": "off", "OVERNIGHT_HOME": str(self.home), "OVERNIGHT_CONFIG": str(folder / "config.toml"), "HOME": str(folder),
-            "PATH": os.environ["PATH"],
-        }  # fmt: skip
-        self._children: list[subprocess.Popen[bytes]] = []
-        self.repo.mkdir()
-        (self.repo / "seed.txt").write_text("seed\n")
-        (self.repo / "overnight.toml").write_text(POLICY)
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
-            subprocess.run(
-                [*GIT, *words], cwd=self.repo, check=True, env={"PATH": os.environ["PATH"], "HOME": str(folder)}
-            )
+        settings = config(agent, "[work]\ntotal = 2\n")
+        super().__init__(folder, settings, policy("[limits]\nattempts = 1\n"), home=home)
 
     def close(self) -> None:
         """End everything that lives here."""
-        for child in self._children:
-            child.kill()
-            child.wait()
-        beat = read_beat(self.home / "daemon.beat")
-        if beat is not None and is_alive(Identity(beat.pid, beat.started, beat.boot)):
-            os.kill(beat.pid, signal.SIGKILL)
-        for process in psutil.process_iter(["cmdline"]):  # a warden may not have said yet who it is
-            if any(word.startswith(f"{self.home}/runs/") for word in process.info["cmdline"] or ()):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+        super().close()
         self.ear.close()
-
-    def _spawn(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / "log").open("ab")
-        with log:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", *words], env={**self.env, **more}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )  # fmt: skip
-        self._children.append(child)
-        return child
 
     def daemon(self) -> int:
         """Start a daemon; its process, once it beats."""
-        child = self._spawn("overnight", "up", "--plain")
+        child = self.spawn("overnight", "up", "--plain")
         return soon(
             lambda: child.pid if (beat := self.beat()) is not None and beat.pid == child.pid and beat.turns else None
         )
@@ -185,7 +113,7 @@ class Machine:
 
         command = ("sh", "-c", f'cat >> {self.heard}; echo "$OVERNIGHT_KEY $OVERNIGHT_SEVERITY" >> {self.heard}.keys')
         rules = replace(rules, command=command, webhook=self.ear.url("/hook"))
-        child = self._spawn("overnight.watchdog", str(self.home), **{VARIABLE: rules_to_json(rules)})
+        child = self.spawn("overnight.watchdog", str(self.home), **{VARIABLE: rules_to_json(rules)})
         if child.poll() is None:
             self.looked(child)
         return child
@@ -197,33 +125,10 @@ class Machine:
             before = lock.stat().st_mtime_ns if lock.exists() else 0
             soon(lambda before=before: child.poll() is not None or (lock.exists() and lock.stat().st_mtime_ns > before))
 
-    def add(self, ident: str) -> None:
-        """Queue a task."""
-        repo = Repo(name="repo", path=str(self.repo), target="main")
-        task = Task(id=ident, repo=repo, title=ident, text=ident)
-        Client(self.home).call(
-            "submit", id=ident, flow="task", lane="repo", input=builtins(task), phase=Phase.QUEUED, pool="work"
-        )
-
-    def warden(self, run: str) -> Identity:
-        """The warden of a run, once its agent works."""
-        task, life, n = run.rsplit(".", 2)
-        folder = self.home / "runs" / task / life / n
-        soon(lambda: (folder / "launch.json").exists() or None)
-        return soon(lambda: read_identity(folder))
-
     def let_go(self) -> None:
         """Let an agent that waits at the gate go on."""
         with self.gate.open("w") as gate:
             gate.write("go\n")
-
-    def phase(self, ident: str) -> str:
-        """Where a task is."""
-        db = connect(self.home / "journal.db", read_only=True)
-        try:
-            return db.execute("SELECT phase FROM task WHERE id = ?", (ident,)).fetchone()["phase"]
-        finally:
-            db.close()
 
     def told(self) -> list[str]:
         """What the command was told: `KEY SEVERITY`."""
