@@ -95,6 +95,28 @@ def test_what_goes_wrong_is_said_without_secrets(tmp_path: Path, url: str, why: 
     assert "p%40ss" not in said.why
 
 
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        (Target(kind=Kind.NTFY, url="http://127.0.0.1:1/t", token="${HOOK}"), "has a character that can't be sent"),
+        (Target(kind=Kind.TELEGRAM, url="http://127.0.0.1:1", token="${HOOK}", chat="1"), "has a character that can't"),
+        (Target(kind=Kind.TELEGRAM, token="${HOOK}", chat="${HOOK}"), "`chat` is not a chat's number"),
+        (Target(kind=Kind.TELEGRAM, url="${HOOK}", token="${HOOK}", chat="1"), "`url` is no address"),
+        (Target(kind=Kind.TELEGRAM, url="http://h:${HOOK}", token="${HOOK}", chat="1"), "`url` is no address"),
+        (Target(kind=Kind.NTFY, url="https://[${HOOK}/t"), "`url` is not that of a topic"),
+    ],
+)
+def test_a_secret_that_can_not_be_sent_is_not_said(tmp_path: Path, target: Target, why: str) -> None:
+    """A token with the end of a line in it, an address that is none: the reason, which goes on record, quotes nothing."""
+    environ = {**os.environ, "HOOK": "verysecret\r value"}
+    (folder := tmp_path / "a").mkdir()
+    errand = Errand(name="x", target=target, message=MESSAGE, limit=PATIENCE)
+    write(folder / ERRAND, errand)
+    said = asyncio.run(perform(folder, errand, environ))
+    assert (said.ok, why in said.why, "verysecret" in said.why) == (False, True, False), said.why
+    assert (folder / "stderr").read_text() == ""
+
+
 def test_a_server_that_refuses_is_quoted_without_secrets(tmp_path: Path) -> None:
     """A status that is no success fails the try, and the URL's secret is not in the reason."""
 

@@ -264,6 +264,30 @@ def test_what_goes_wrong_at_a_far_end_is_borne(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_token_that_can_not_be_sent_deafens_no_other_phone(tmp_path: Path) -> None:
+    """A file of two lines as a token: that phone is not heard, nobody is told the token, and the other one decides."""
+    (tmp_path / "token").write_text("tk_first\ntk_second\n")
+    both = TELEGRAM + (
+        f'[notify.targets.bad]\nkind = "ntfy"\nurl = "http://127.0.0.1:PORT/alerts"\ntoken = "${{file:{tmp_path}/token}}"\n'
+        'replies = "replies"\nperson = "ann"\nat_once = []\ndigest = []\n'
+    )
+
+    async def main() -> None:
+        server, landed = TelegramServer(), list[str]()
+        async with serving(server.handle) as port:
+            async with process(tmp_path, both.replace("PORT", str(port)), ManualClock(NOON), landed) as p:
+                await p.until(lambda: p.said)
+                await p.submit()
+                await soon(server.press((await soon(server.message(1)))[0], "Approve"))
+                await p.engine.idle()
+        assert "bad is not heard" in p.said[0]
+        assert "can't be sent" in p.said[0]
+        assert "tk_" not in "".join(p.said)
+        assert landed == ["t1 True by ann"]
+
+    asyncio.run(main())
+
+
 def test_updates_of_a_form_that_nobody_knows_are_passed_over(tmp_path: Path) -> None:
     """What Telegram invents next keeps nobody from deciding."""
 

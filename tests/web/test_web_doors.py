@@ -52,6 +52,18 @@ def test_the_token_is_its_owners_alone(tmp_path: Path) -> None:
     assert (access.token == token, access.by_token(token), access.by_session(session, 100.0)) == (False, None, None)
 
 
+@pytest.mark.parametrize("left", ["", "\n", "abc"])
+def test_a_token_that_was_cut_off_lets_nobody_in(tmp_path: Path, left: str) -> None:
+    """A power cut that left an empty file: no token is no key, neither as a program nor in a cookie; a new one is made."""
+    access = Access(tmp_path, 60.0)
+    session = access.session(100.0)
+    path = tmp_path / "web" / "token"
+    path.write_text(left)
+    assert [access.by_token(given) for given in ("", left, left.strip())] == [None] * 3
+    assert (access.by_session(session, 100.0), Access(tmp_path, 60.0).by_token("")) == (None, None)
+    assert (access.by_token(access.token), stat.S_IMODE(path.stat().st_mode)) == (Login(), 0o600)
+
+
 def test_a_session_ends_and_can_not_be_made_up(tmp_path: Path) -> None:
     """Too old, longer than signed, without a signature: none is one."""
     access = Access(tmp_path, 60.0)

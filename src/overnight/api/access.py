@@ -27,6 +27,8 @@ FOLDER, TOKEN, TOKENS, CODES = "web", "token", "tokens", "codes"
 #: How long a one-time link works.
 CODE_S = 600.0
 _CODE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+#: Characters that a token has at least. A file with less was cut off, and holds none: an empty one would let everybody in.
+_LEAST = 20
 
 
 class Login(Struct, frozen=True):
@@ -58,7 +60,11 @@ class Access:
             return self._made(path, person)
         stamp = (seen.st_mtime_ns, seen.st_ino)
         if path not in self._read or self._read[path][0] != stamp:
-            self._read[path] = (stamp, path.read_text().strip())
+            token = _read(path)
+            if len(token) < _LEAST:
+                path.unlink(missing_ok=True)
+                return self._made(path, person)
+            self._read[path] = (stamp, token)
         return self._read[path][1]
 
     def renew(self, person: str = "") -> None:
@@ -73,7 +79,7 @@ class Access:
     def _made(self, path: Path, person: str) -> str:
         """Two that find none at once agree on the one that was there first."""
         self._write(path, person, new=True)
-        return path.read_text().strip()
+        return _read(path)
 
     def _write(self, path: Path, person: str, *, new: bool = False) -> None:
         part = path.with_name(f".{secrets.token_hex(8)}.part")
@@ -84,6 +90,8 @@ class Access:
             fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w") as file:
                 file.write(f"{person}.{secret}\n" if person else f"{secret}\n")
+                file.flush()
+                os.fsync(fd)  # or a power cut may leave its name without its content
             if new:
                 with contextlib.suppress(FileExistsError):
                     os.link(part, path)
@@ -114,8 +122,9 @@ class Access:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for old in folder.iterdir():
-                if old.stat().st_mtime < now - CODE_S:
-                    old.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # somebody used it up meanwhile
+                    if old.stat().st_mtime < now - CODE_S:
+                        old.unlink()
             path = folder / _digest(code)
             path.touch(mode=0o600)
             path.write_text(person)
@@ -156,6 +165,14 @@ class Access:
         secret = self.token + (f"\0{self.token_of(person)}" if person else "")
         key = hashlib.sha256(b"overnight web session\0" + secret.encode()).digest()
         return hmac.new(key, body.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _read(path: Path) -> str:
+    """Raises StateNotWritable."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError as error:
+        raise StateNotWritable(path=path, reason=error.strerror or error) from error
 
 
 def _same(given: str, right: str) -> bool:

@@ -30,6 +30,10 @@ class Untrusted(OSError):
     """The far end can't show that it is who it should be."""
 
 
+class Unsendable(OSError):
+    """What is to be sent is no HTTP. What it is isn't said: it may be a secret."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """A whole answer."""
 
@@ -107,20 +111,30 @@ async def exchange(
     silence: float = 30.0,
     ca: str = "",
 ) -> AsyncGenerator[Reply]:
-    """Ask once, over a connection of its own. Raises OSError (TimeoutError, Garbled and Untrusted are some).
+    """Ask once, over a connection of its own. Raises OSError (TimeoutError, Garbled, Untrusted and Unsendable are some).
 
     begins: seconds until the answer's head is there. silence: seconds between pieces of its body. ca: the file of the CA
     whose certificates count, instead of those that this machine knows.
     """
-    parts = urlsplit(url)
+    parts = _parts(url)
+    request = _request(method, parts, headers or {}, body)
     async with _connected(parts, begins, ca) as link:
         async with asyncio.timeout(begins):
-            await link.send(_request(method, parts, headers or {}, body), h11.Data(data=body), h11.EndOfMessage())
+            await link.send(request, h11.Data(data=body), h11.EndOfMessage())
             while isinstance(head := await link.event(), h11.InformationalResponse):
                 pass
         if not isinstance(head, h11.Response):
             raise Garbled("no answer came")
         yield Reply(link, head, silence)
+
+
+def _parts(url: str) -> SplitResult:
+    """An address that one can connect to. Raises Unsendable."""
+    with contextlib.suppress(ValueError):  # its words quote what may be secret
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and (parts.hostname or "").encode("idna") and parts.port != 0:
+            return parts
+    raise Unsendable("its `url` is no address such as https://example.org")
 
 
 @asynccontextmanager
@@ -155,7 +169,11 @@ def _request(method: str, parts: SplitResult, headers: dict[str, str], body: byt
     said = {"host": host, "user-agent": "overnight", "accept": "*/*", "connection": "close", **headers}
     if body or method in ("POST", "PUT"):
         said["content-length"] = str(len(body))
-    return h11.Request(method=method, target=target, headers=list(said.items()))
+    try:
+        return h11.Request(method=method, target=target, headers=list(said.items()))
+    except (h11.LocalProtocolError, ValueError):
+        why = "a token or the `url` has a character that can't be sent, such as a space or the end of a line"
+        raise Unsendable(why) from None  # its words quote what can't be sent
 
 
 async def ask(

@@ -110,10 +110,14 @@ def channel(target: Target, environ: Mapping[str, str]) -> tuple[Ntfy, list[str]
         secrets.extend(found)
         return value
 
-    parts = urlsplit(fill(target.url, url=True))
+    none = BadInput(problem="its `url` is not that of a topic, such as https://ntfy.example.org/topic.")
+    try:
+        parts = urlsplit(fill(target.url, url=True))
+    except ValueError:  # its words quote what may be secret
+        raise none from None
     server, _, topic = f"{parts.scheme}://{parts.netloc}{parts.path}".rpartition("/")
     if parts.scheme not in ("http", "https") or not parts.hostname or not topic:
-        raise BadInput(problem="its `url` is not that of a topic, such as https://ntfy.example.org/topic.")
+        raise none
     made = Ntfy(
         server=server,
         topic=topic,

@@ -6,12 +6,14 @@ By the Bot API's documentation (core.telegram.org/bots/api: "Making requests", "
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from overnight.errors import BadInput
 from overnight.people.channels.http import Answer, Garbled, ask
 from overnight.people.errand import Button, Errand
 from overnight.people.outbox import Result
@@ -19,6 +21,8 @@ from overnight.people.secret import filled
 from overnight.people.settings import Target
 
 SERVER = "https://api.telegram.org"
+#: The number of a chat.
+CHAT = re.compile(r"-?[0-9]{1,20}")
 #: Characters of a message; bytes that a button carries; characters of the answer to a press.
 MOST_TEXT, MOST_DATA, MOST_ANSWER = 4096, 64, 200
 #: Buttons of one message.
@@ -120,10 +124,13 @@ def channel(target: Target, environ: Mapping[str, str]) -> tuple[Bot, list[str]]
         secrets.extend(found)
         return value
 
+    chat = fill(target.chat)
+    if not CHAT.fullmatch(chat):
+        raise BadInput(problem="its `chat` is not a chat's number, such as -1001234567890.")
     made = Bot(
         server=(fill(target.url, url=True) or SERVER).rstrip("/"),
         token=fill(target.token),
-        chat=int(fill(target.chat) or 0),
+        chat=int(chat),
         ca=target.ca or "",
     )
     return made, secrets
