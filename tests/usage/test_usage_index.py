@@ -18,7 +18,7 @@ from overnight.errors import IndexBroken, IndexNewer
 from overnight.missions.tokens import Tokens
 from overnight.missions.units import Money
 from overnight.report.usage import BY, UsageView, Wanted, usage
-from overnight.usage.index import Index
+from overnight.usage.index import Index, Progress
 from overnight.usage.prices import Price
 
 NOW = 1_795_250_000.0
@@ -229,3 +229,31 @@ def test_an_index_is_the_owners_alone(tmp_path: Path) -> None:
     """Nobody else can read what was worked on."""
     with Index(tmp_path / "state"):
         assert (tmp_path / "state" / "usage.db").stat().st_mode & 0o077 == 0
+
+
+def test_it_tells_how_far_it_is(tmp_path: Path) -> None:
+    """From nothing to all, never back, in logs and in bytes; later only what is new counts, and an unchanged one not."""
+    person = Person(tmp_path / "claude", 5)
+    logs = [person.begin() for _ in range(3)]
+    for log in logs:
+        person.answer(log)
+    size = sum(log.path.stat().st_size for log in logs)
+    with Index(tmp_path / "state") as index:
+        seen = list[Progress]()
+        index.refresh([person.root], seen.append)
+        assert (seen[0], seen[-1]) == (
+            Progress(files=3, read=0, size=size, bytes=0), Progress(files=3, read=3, size=size, bytes=size)
+        )  # fmt: skip
+        assert [each.bytes for each in seen] == sorted(each.bytes for each in seen)
+        before = logs[1].path.stat().st_size
+        person.answer(logs[1])
+        new = logs[1].path.stat().st_size - before
+        seen.clear()
+        index.refresh([person.root], seen.append)
+        assert (seen[0].size, seen[-1]) == (new, Progress(files=1, read=1, size=new, bytes=new))
+        # Written anew, it is read anew: more than its growth told.
+        text = logs[2].path.read_bytes()
+        logs[2].path.write_bytes(b'{"other": "beginning"}\n' + text)
+        seen.clear()
+        index.refresh([person.root], seen.append)
+        assert seen[-1].bytes == seen[-1].size == len(text) + 23

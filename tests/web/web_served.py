@@ -18,15 +18,19 @@ from overnight.config import Settings
 from overnight.durable.client import Client
 from overnight.missions.codec import builtins
 from overnight.missions.task import Phase, Repo, Task
+from overnight.usage.places import UsageSettings
 from overnight.web_process import listen, machine_of, serve
 
 
 class Pages:
     """A context: inside, it is served."""
 
-    def __init__(self, home: Path, web: WebSettings | None = None, port: int = 0, secret: str = "") -> None:
-        """secret: what webhooks are signed with."""
+    def __init__(
+        self, home: Path, web: WebSettings | None = None, port: int = 0, secret: str = "", logs: Path | None = None
+    ) -> None:
+        """secret: what webhooks are signed with. logs: Claude Code's folder; without one this machine's own are meant."""
         self.home, self.secret = home, secret
+        self.usage = UsageSettings() if logs is None else UsageSettings(claude=(str(logs),), codex=(), gemini=())
         self.web = replace(web or WebSettings(), port=port)
         self.access = Access(home, 3600.0)
         self._begun = threading.Event()
@@ -55,7 +59,9 @@ class Pages:
             self._end = end
             self._begun.set()
 
-        machine = replace(machine_of(replace(Settings(), web=self.web), self.home), webhook_secret=self.secret)
+        machine = replace(
+            machine_of(replace(Settings(), web=self.web, usage=self.usage), self.home), webhook_secret=self.secret
+        )
         asyncio.run(serve(machine, self._link, ready))
 
     def submit(self, name: str, title: str = "A task", text: str = "Do it.") -> None:

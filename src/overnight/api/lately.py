@@ -61,6 +61,15 @@ class Lately:
                 self._make(one, mark, make)
             return one.value
 
+    def waits(self, key: Hashable, mark: object, late: float) -> bool:
+        """Whether who asks for it now waits until it is made."""
+        with self._lock:
+            one = self._ones.get(key)
+        if one is None:
+            return True
+        age = self._clock() - one.made
+        return not ((one.mark == mark and age < MOST_S) or (one.took > DEAR_S and age < late))
+
     def _of(self, key: Hashable) -> _One:
         with self._lock:
             one = self._ones.setdefault(key, _One())

@@ -272,10 +272,8 @@ def explain(site: Site, asked: Explain) -> Explained:
 
 # -- usage --------------------------------------------------------------------------------------------------
 
-#: The index of logs is brought up to date at most this often, and added up.
-INDEX_EVERY_S, USED_EVERY_S = 60.0, 1.0
-#: Who asks after a longer time than this waits for what was written meanwhile.
-INDEX_LATE_S = 300.0
+#: The index of logs is added up at most this often.
+USED_EVERY_S = 1.0
 
 
 def usage(site: Site, query: UsageQuery) -> UsageView:
@@ -283,27 +281,19 @@ def usage(site: Site, query: UsageQuery) -> UsageView:
     from zoneinfo import ZoneInfo
 
     from overnight.report.forecast import told
-    from overnight.report.logs import note_runs
     from overnight.report.usage import usage as view_of
     from overnight.usage.index import Index
-    from overnight.usage.places import roots, run_roots
 
     settings = site.machine.usage
     zone = ZoneInfo(settings.timezone) if settings.timezone else None
     wanted = Wanted(by=query.by, since=_day(query.since), until=_day(query.until), project=query.project, zone=zone)
-
-    def indexed() -> float:
-        with Index(site.home, site.machine.prices) as index:
-            index.refresh((*roots(os.environ, settings), *run_roots(site.home)))
-            note_runs(site.home, index)
-        return time.time()
 
     def added_up() -> UsageView:
         now = time.time()
         with Index(site.home, site.machine.prices) as index:
             return view_of(index.db, wanted, now, told(site.home, now))
 
-    since = site.lately.get("index", time.time() // INDEX_EVERY_S, indexed, late=INDEX_LATE_S)
+    since = site.logs.fresh()
     return site.lately.get(("usage", query), (since, time.time() // USED_EVERY_S), added_up)
 
 

@@ -48,26 +48,27 @@ class Pictures:
         self._pulse, self._threads = pulse, threads
         self._ones = OrderedDict[str, _One]()
 
-    async def watch(self, key: str, draw: Callable[[], str]) -> AsyncIterator[bytes]:
-        """Messages for one who watches, as long as pages are served. draw: the same for all who name this key."""
+    async def watch(self, key: str, draw: Callable[[], str], every: float = ALIVE_S) -> AsyncIterator[bytes]:
+        """Messages for one who watches, as long as pages are served. draw: the same for all who name this key. every:
+        seconds after which it is drawn anew though nothing was seen to change."""
         last = b""
         yield b"retry: 500\n\n"
         while not self._pulse.ended:
-            picture = await self.get(key, self._pulse.beat, draw)
+            picture = await self.get(key, self._pulse.beat, draw, every)
             if picture.mark != last:
                 last = picture.mark
                 yield picture.message
             else:
                 yield b": alive\n\n"
-            await self._pulse.wait(picture.beat, ALIVE_S)
+            await self._pulse.wait(picture.beat, every)
 
-    async def get(self, key: str, beat: int, draw: Callable[[], str]) -> Picture:
+    async def get(self, key: str, beat: int, draw: Callable[[], str], every: float = ALIVE_S) -> Picture:
         """One that was drawn after this beat."""
         one = self._of(key)
         now = asyncio.get_running_loop().time
         async with one.lock:  # who waited here takes what the one before drew
             known = one.picture
-            if known is not None and known.beat >= beat and now() - one.began < ALIVE_S:
+            if known is not None and known.beat >= beat and now() - one.began < every:
                 return known
             await asyncio.sleep(max(0.0, one.began + APART_S - now()))
             one.began, seen = now(), self._pulse.beat

@@ -16,6 +16,7 @@ from msgspec import Struct
 from overnight.api.access import Access
 from overnight.api.jobs import Jobs
 from overnight.api.lately import Lately
+from overnight.api.logs import Logs
 from overnight.api.pulse import Pulse
 from overnight.api.settings import WebSettings
 from overnight.api.shapes import LevelRow
@@ -121,6 +122,7 @@ class Site:
         self._chain, self._chain_asked = Following(machine.home), float("-inf")
         #: What is dear to make.
         self.lately = Lately()
+        self.logs = Logs(machine.home, machine.usage, machine.prices, self.lately, self.pulse.touch)
         self._ended = threading.Event()
         self._pinger = threading.Thread(target=self._ping, name="overnight-ping", daemon=True)
 

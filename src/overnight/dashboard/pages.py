@@ -41,7 +41,8 @@ def routes(site: Site, busy: Busy) -> list[BaseRoute]:
         at("/tasks/{task}/evidence", task.evidence),
         at("/guard", _guard),
         at("/guard/explain", _explain, "POST"),
-        at("/usage", _usage),
+        at("/usage", usage.page),
+        at("/live/usage", usage.live),
         at("/night", _night),
         at("/schedule", _schedule),
         at("/system", _system),
@@ -107,10 +108,6 @@ async def _explain(pages: Pages, request: Request) -> Response:
     form = await form_of(request)
     asked = shaped({"command": form.get("command", ""), "repo": form.get("repo") or None}, Explain)
     return await pages.page(request, "_explained.html", lambda: {"explained": looks.explain(pages.site, asked)})
-
-
-async def _usage(pages: Pages, request: Request) -> Response:
-    return await pages.page(request, "usage.html", lambda: usage.model(pages.site))
 
 
 async def _night(pages: Pages, request: Request) -> Response:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from overnight.api.app import Busy, status_of, stream
-from overnight.api.pictures import Pictures
+from overnight.api.pictures import ALIVE_S, Pictures
 from overnight.api.site import Site
 from overnight.dashboard.draw import Drawer
 from overnight.dashboard.glance import Glances
@@ -43,10 +43,10 @@ class Pages:
         html = await self.busy.run(drawn)
         return Response(html, status_code=status, media_type="text/html", headers={"vary": "cookie, accept-language"})
 
-    def live(self, request: Request, draw: Callable[[], str]) -> Response:
-        """A picture whenever it has changed, the same for all who watch it in this language."""
+    def live(self, request: Request, draw: Callable[[], str], every: float = ALIVE_S) -> Response:
+        """A picture whenever it has changed, the same for all who watch it in this language. every: as of `Pictures`."""
         key = f"{self.language(request)} {request.url.path}"
-        return stream(self.busy, self.pictures.watch(key, draw))
+        return stream(self.busy, self.pictures.watch(key, draw, every))
 
 
 def guarded(pages: Pages, do: Callable[[Pages, Request], Any]) -> Callable[[Request], Any]:

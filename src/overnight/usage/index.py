@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -51,6 +51,35 @@ class Refreshed(Struct, frozen=True, kw_only=True):
     roots: tuple[Root, ...]
     #: What could not be read, for a person.
     problems: tuple[str, ...]
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far bringing the index up to date is."""
+
+    #: Logs with something new in them, and how many of those were gone through.
+    files: int
+    read: int
+    #: Bytes that are new in them, and those that were gone through.
+    size: int
+    bytes: int
+
+
+class _Count:
+    """Counts what was gone through, and tells."""
+
+    def __init__(self, changed: list[File], known: Mapping[str, Known], told: Callable[[Progress], None]) -> None:
+        self._files, self._size = len(changed), sum(_new(known.get(file.path), file) for file in changed)
+        self._read = self._bytes = 0
+        self._told = told
+        self.add()
+
+    def add(self, *, files: int = 0, size: int = 0) -> None:
+        """So much more."""
+        self._read += files
+        self._bytes += size
+        # What is written meanwhile, or anew, is read too.
+        whole = max(self._size, self._bytes)
+        self._told(Progress(files=self._files, read=self._read, size=whole, bytes=self._bytes))
 
 
 class Index:
@@ -124,16 +153,17 @@ class Index:
 
     # -- bringing up to date ----------------------------------------------------------------------------------
 
-    def refresh(self, roots: Iterable[Root]) -> Refreshed:
-        """Take in what was written since the last time. Raises IndexBroken, StateNotWritable."""
+    def refresh(self, roots: Iterable[Root], told: Callable[[Progress], None] = lambda _: None) -> Refreshed:
+        """Take in what was written since the last time. told: how far it is, as soon as that is known and whenever it went
+        on. Raises IndexBroken, StateNotWritable."""
         with self._telling():
             self._reprice()
             found = look(tuple(roots), _wanted)
-            known = {row[0]: row[1:] for row in self.db.execute("SELECT * FROM file")}
+            known = {row[0]: _known(row) for row in self.db.execute("SELECT * FROM file")}
             changed = [file for file in found.files if not _same(known.get(file.path), file)]
-            read, problems = 0, list(found.problems)
+            read, problems, count = 0, list(found.problems), _Count(changed, known, told)
             for batch in _batches(changed):
-                read += self._take(batch, problems)
+                read += self._take(batch, problems, count)
             self._forget(found, known)
         return Refreshed(files=len(found.files), read=read, roots=tuple(found.roots), problems=tuple(problems))
 
@@ -149,7 +179,7 @@ class Index:
             note(self.db, logs)
             self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def _take(self, batch: list[File], problems: list[str]) -> int:
+    def _take(self, batch: list[File], problems: list[str], count: _Count) -> int:
         """Read some files in as many transactions as their size asks for; how many were read."""
         waiting, read = list(batch), 0
         while waiting:
@@ -158,7 +188,7 @@ class Index:
                 while waiting and left > 0 and len(book) < MOST_ANSWERS:
                     file = waiting[0]
                     try:
-                        took, whole = self._read(file, book, left)
+                        took, whole = self._read(file, book, left, count)
                     except FileNotFoundError:
                         took, whole = 0, True
                     except OSError as error:
@@ -168,10 +198,11 @@ class Index:
                     if whole:
                         waiting.pop(0)
                         read += 1
+                        count.add(files=1)
                 book.write()
         return read
 
-    def _read(self, file: File, book: Book, most: int) -> tuple[int, bool]:
+    def _read(self, file: File, book: Book, most: int, count: _Count) -> tuple[int, bool]:
         """Take in what is new in a file, about `most` bytes of it; (bytes, whether that was all)."""
         known = self._known(file.path)
         with open(file.path, "rb", buffering=0) as raw:  # noqa: PTH123 (unbuffered)
@@ -184,6 +215,7 @@ class Index:
             reading, begun, whole = Reading(stem=_stem(file.path), state=state), offset, True
             for block, behind in pieces(raw, offset):
                 book.take(file.root, READERS[file.root.agent](block, reading))
+                count.add(size=behind - offset)
                 offset = behind
                 if (offset - begun >= most or len(book) >= MOST_ANSWERS) and offset < now.size:
                     whole = False
@@ -200,9 +232,7 @@ class Index:
 
     def _known(self, path: str) -> Known | None:
         row = self.db.execute("SELECT * FROM file WHERE path = ?", (path,)).fetchone()
-        if row is None:
-            return None
-        return Known(dev=row[1], ino=row[2], size=row[3], mtime=row[4], offset=row[5], mark=row[6], state=row[7])
+        return None if row is None else _known(row)
 
     def _forget(self, found: Found, known: Mapping[str, object]) -> None:
         """Files that are gone from roots that are there: only where they were read to, never what they said."""
@@ -229,8 +259,17 @@ def _wanted(root: Root, name: str) -> bool:
     return root.agent in READERS and name.endswith(".jsonl") and name.startswith(_BEGINNINGS[root.agent])
 
 
-def _same(known: tuple[object, ...] | None, file: File) -> bool:
-    return known is not None and known[:4] == (file.dev, file.ino, file.size, file.mtime)
+def _known(row: tuple[Any, ...]) -> Known:
+    return Known(dev=row[1], ino=row[2], size=row[3], mtime=row[4], offset=row[5], mark=row[6], state=row[7])
+
+
+def _same(known: Known | None, file: File) -> bool:
+    return known is not None and known.same(file)
+
+
+def _new(known: Known | None, file: File) -> int:
+    """Bytes of a log that are to be read, as far as its size tells."""
+    return file.size - known.offset if known is not None and known.grew(file) else file.size
 
 
 def _batches(files: list[File]) -> Generator[list[File]]:

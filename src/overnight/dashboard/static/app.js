@@ -41,6 +41,7 @@ document.addEventListener("htmx:sse:error", (event) => {
   connected(false);
 });
 document.addEventListener("htmx:sse:after:message", () => { connected(true); tails(); });
+document.addEventListener("htmx:after:swap", () => charts());
 
 // -- logs stay at their end ---------------------------------------------------------------------------------
 
