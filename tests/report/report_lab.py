@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,9 @@ from click.testing import CliRunner
 from overnight.cli.app import app
 from overnight.config import Settings, parse_settings
 from overnight.daemon import serve
-from overnight.durable.client import Client
-from overnight.durable.journal import connect
-from overnight.missions.codec import builtins
-from overnight.missions.task import Phase, Repo, Task
+from overnight.missions.task import Repo, Task
+from testkit.computer import config, environment, policy, rows, submit
+from testkit.repos import git, repository
 
 #: What the agent asks in words of its own: a terminal's escape, HTML, Markdown, a key.
 ASKS = "BLOCKED: which \\033[31mcolour\\033[0m? <script>alert(1)</script> [x](http://h) `y` @you ghp_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -31,32 +28,8 @@ case "$OVERNIGHT_TASK" in
   *) echo "nothing to do" ;;
 esac
 """
-CONFIG = f"""
-[work]
-total = 2
-per_repo = 1
-[box]
-name = "none"
-i_know = true
-[agents.command]
-argv = ["sh", "-c", {json.dumps(AGENT)}]
-"""
-POLICY = """
-target = "main"
-landing = "merge"
-agent = "command"
-[checks]
-test = "test ! -e broken.txt || { echo 'the file is broken'; exit 1; }"
-[limits]
-attempts = 1
-[box]
-minimum = "none"
-[judges]
-families = 0
-[clarify]
-threshold = 101
-"""
-GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
+CONFIG = config(AGENT, "[work]\ntotal = 2\nper_repo = 1\n")
+POLICY = policy("[limits]\nattempts = 1\n", check="test ! -e broken.txt || { echo 'the file is broken'; exit 1; }")
 
 
 class Night:
@@ -65,31 +38,19 @@ class Night:
     def __init__(self, folder: Path) -> None:
         self.folder, self.home, self.repo = folder, folder / "state", folder / "repo"
         self.settings: Settings = parse_settings(CONFIG.encode(), "config.toml")
-        self.env = {
-            "OVERNIGHT_HOME": str(self.home), "OVERNIGHT_CONFIG": str(folder / "config.toml"), "HOME": str(folder),
-            "PATH": os.environ["PATH"], "TERM": "xterm",
-        }  # fmt: skip
+        self.env = environment(folder, self.home, TERM="xterm")
         (folder / "config.toml").write_text(CONFIG)
-        self.repo.mkdir()
-        (self.repo / "seed.txt").write_text("seed\n")
-        (self.repo / "overnight.toml").write_text(POLICY)
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
-            self.git(*words)
+        repository(self.repo, {"seed.txt": "seed\n", "overnight.toml": POLICY})
 
     def git(self, *words: str) -> list[str]:
         """Lines of what git says of the repo."""
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1"}
-        done = subprocess.run([*GIT, *words], cwd=self.repo, env=env, capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()
+        return git(self.repo, *words).splitlines()
 
     def add(self, *ids: str, title: str = "") -> None:
         """Queue tasks."""
         repo = Repo(name="repo", path=str(self.repo), target="main")
         for ident in ids:
-            task = Task(id=ident, repo=repo, title=title or f"Do {ident}", text=f"Do {ident}.")
-            Client(self.home).call(
-                "submit", id=ident, flow="task", lane="repo", input=builtins(task), phase=Phase.QUEUED, pool="work"
-            )
+            submit(self.home, Task(id=ident, repo=repo, title=title or f"Do {ident}", text=f"Do {ident}."))
 
     def carry_out(self) -> None:
         """A daemon works until everything has ended or is held; then it ends."""
@@ -113,11 +74,7 @@ class Night:
 
     def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
         """What the journal says."""
-        db = connect(self.home / "journal.db", read_only=True)
-        try:
-            return [dict(row) for row in db.execute(sql, args)]
-        finally:
-            db.close()
+        return rows(self.home, sql, *args)
 
     def ok(self, *words: str) -> str:
         """What a command prints that must do its work."""
