@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,32 +17,14 @@ from overnight.cli.toolfolders import ToolFolder, programs_of
 from overnight.config import read_policy
 from overnight.errors import BadInput, NotARepository
 from overnight.missions.policy import LandingMode
+from testkit.repos import git, repository
 
 SYSTEM = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 
 
-def git(folder: Path, *words: str) -> None:
-    """Run git on a test's own repository, without anybody's configuration."""
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-    }
-    subprocess.run(["git", *words], cwd=folder, env=env, check=True, capture_output=True)
-
-
 def make(folder: Path, files: Mapping[str, str], branch: str = "main") -> Path:
     """A repository with these files and one commit."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    git(folder, "init", "-q", "-b", branch)
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "--allow-empty", "-m", "first")
-    return folder
+    return repository(folder, files, branch=branch, message="first")
 
 
 def program(path: Path, text: str = "#!/bin/sh\n") -> Path:
