@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from overnight.boxes.bubblewrap import Bubblewrap
 from overnight.missions.policy import BoxPolicy, Limits
 from overnight.missions.run import RunSpec
 from overnight.warden.survey import Sight, Survey
+from testkit.repos import git, repository
 
 
 class Tree:
@@ -20,27 +19,18 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.work, self.root = root / "work", root
-        self.work.mkdir()
-        (self.work / "a.txt").write_text("one\ntwo\n")
-        (self.work / ".gitignore").write_text("ignored/\n")
-        self.git("init", "-q", "-b", "main")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "Begin")
+        repository(self.work, {"a.txt": "one\ntwo\n", ".gitignore": "ignored/\n"}, message="Begin")
         folder = root / "run"
         folder.mkdir()
         spec = RunSpec(
             id="t.1.1", task="t", worktree=str(self.work), git_dir=str(self.work / ".git"),
-            objects=str(self.work / ".git/objects"), start=self.git("rev-parse", "HEAD").strip(), agent="command",
+            objects=str(self.work / ".git/objects"), start=self.git("rev-parse", "HEAD"), agent="command",
             prompt="", limits=Limits(), box=BoxPolicy(),
         )  # fmt: skip
         self.survey = Survey(Bubblewrap(), folder, spec, "/usr/bin:/bin")
 
     def git(self, *words: str) -> str:
-        who = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.root)}
-        return subprocess.run(
-            ["git", *who, *words], cwd=self.work, env=env, check=True, text=True, capture_output=True
-        ).stdout
+        return git(self.work, *words)
 
     def look(self) -> Sight:
         sight = asyncio.run(self.survey.look())
