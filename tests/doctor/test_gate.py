@@ -25,6 +25,7 @@ from overnight.missions.policy import BoxLevel, BoxPolicy, Limits
 from overnight.missions.run import End, RunSpec
 from overnight.missions.task import Repo
 from overnight.wiring import WARDEN
+from testkit.repos import repository
 
 
 def gate(lab: Lab, told: list[tuple[str, bool, str]]) -> Gate:
@@ -200,12 +201,7 @@ def test_which_agents_are_wanted(lab: Lab) -> None:
     desk = Desk(journal)
     try:
         assert asyncio.run(wanted(journal)) == ()
-        repo = lab.folder / "repo"
-        git = ("git", "-C", str(repo), "-c", "user.name=t", "-c", "user.email=t@localhost")
-        subprocess.run(["git", "init", "-q", "-b", "main", str(repo)], check=True)
-        (repo / "overnight.toml").write_text('target = "main"\nagent = "command"\n')
-        subprocess.run([*git, "add", "-A"], check=True)
-        subprocess.run([*git, "commit", "-q", "-m", "Seed"], check=True)
+        repo = repository(lab.folder / "repo", {"overnight.toml": 'target = "main"\nagent = "command"\n'})
         (repo / "overnight.toml").write_text('target = "main"\nagent = "claude"\n')
         for name, path in {"one": repo, "gone": lab.folder / "gone"}.items():
             record = Repo(name=name, path=str(path), target="main")
