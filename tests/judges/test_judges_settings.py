@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from overnight.errors import SettingsInvalid
 from overnight.judges.settings import JudgeSettings, Kind, family_of, maker_of
 from overnight.missions.codec import encode
 from overnight.missions.task import Repo
+from testkit.repos import repository
 
 OPENAI = '[judges.gpt]\nkind = "openai"\nmodel = "gpt-5"\n'
 COMPATIBLE = '[judges.x]\nkind = "compatible"\nmodel = "m"\n'
@@ -111,11 +111,7 @@ def test_doctor_names_what_a_cli_lacks(tmp_path: Path) -> None:
 )
 def test_doctor_holds_families_against_what_repos_ask_for(tmp_path: Path, policy: str, level: Level) -> None:
     """One family where a repo's target branch asks for two is a warning that names the repo."""
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    (repo / "overnight.toml").write_text(policy + '\n[checks]\ntest = "true"\n')
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "Seed")):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *words], cwd=repo, check=True)
+    repo = repository(tmp_path / "repo", {"overnight.toml": policy + '\n[checks]\ntest = "true"\n'})
     with contextlib.closing(Journal(tmp_path / "state")) as journal:
         journal.put("repo", "shop", encode(Repo(name="shop", path=str(repo), target="main")).decode())
     line = judges(look(tmp_path, OPENAI, OPENAI_API_KEY="k"))
