@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,9 @@ from overnight.config import parse_settings
 from overnight.daemon import serve
 from overnight.durable.client import Client
 from overnight.durable.journal import connect, verify_journal
-from overnight.missions.codec import builtins
-from overnight.missions.task import Phase, Repo, Task
+from overnight.missions.task import Repo, Task
+from testkit.computer import submit
+from testkit.repos import git, repository
 
 CONFIG = """
 [box]
@@ -27,6 +27,7 @@ argv = ["sh", "-c", "echo done > work.txt && git add -A && git -c user.name=t -c
 [canary]
 required = false
 """
+#: Changes wait for a person: no judge is there to pass them.
 POLICY = """
 target = "main"
 landing = "merge"
@@ -38,22 +39,11 @@ minimum = "none"
 [clarify]
 threshold = 101
 """
-GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
-
-
-def repository(path: Path) -> None:
-    """A repository whose changes wait for a person: no judge is there to pass them."""
-    path.mkdir(parents=True)
-    (path / "seed.txt").write_text("seed\n")
-    (path / "overnight.toml").write_text(POLICY)
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
-        subprocess.run([*GIT, *words], cwd=path, check=True)
 
 
 def landed(path: Path) -> int:
     """How often the task is in the target's history."""
-    words = [*GIT, "log", "--format=%H", "--grep=^Overnight-Task: one$", "main"]
-    return len(subprocess.run(words, cwd=path, capture_output=True, text=True, check=True).stdout.splitlines())
+    return len(git(path, "log", "--format=%H", "--grep=^Overnight-Task: one$", "main").splitlines())
 
 
 @pytest.mark.parametrize("kind", ["ntfy", "telegram"])
@@ -64,7 +54,7 @@ def test_a_press_on_the_phone_lands_the_task(tmp_path: Path, kind: str, monkeypa
     monkeypatch.setenv("BOT", TelegramServer.TOKEN)
     monkeypatch.setenv("OVERNIGHT_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("OVERNIGHT_HOME", str(home))
-    repository(repo)
+    repository(repo, {"seed.txt": "seed\n", "overnight.toml": POLICY})
     task = Task(id="one", repo=Repo(name="repo", path=str(repo), target="main"), title="One", text="Do one.")
     home.mkdir()
 
@@ -82,10 +72,7 @@ def test_a_press_on_the_phone_lands_the_task(tmp_path: Path, kind: str, monkeypa
             ready = asyncio.Event()
             daemon = asyncio.create_task(serve(parse_settings(text.encode(), "config.toml"), home, ready.set, watch))
             await soon(ready.wait())
-            submitted = {
-                "id": "one", "flow": "task", "lane": "repo", "input": builtins(task), "phase": Phase.QUEUED, "pool": "work",
-            }  # fmt: skip
-            await asyncio.to_thread(lambda: Client(home).call("submit", **submitted))
+            await asyncio.to_thread(submit, home, task)
             if kind == "ntfy":
                 (message,) = await soon(ntfy.wait("alerts", 1))
                 assert "one in repo" in message["title"]
