@@ -34,6 +34,7 @@ OvernightError
 │   └── AlreadyRunning
 ├── Unavailable                 the outside is not there; the task holds, no attempt is spent
 │   ├── DaemonUnreachable
+│   │   └── DaemonSilent
 │   ├── BoxUnavailable
 │   ├── AgentUnavailable
 │   ├── CannotListen
@@ -207,6 +208,11 @@ class Unavailable(OvernightError):
 
 class DaemonUnreachable(Unavailable):
     """The daemon at {path} does not answer. `overnight up` starts one."""
+
+
+class DaemonSilent(DaemonUnreachable):
+    """The daemon at {path} was asked and gave no answer. It may still do it: look with `overnight status` before you ask
+    again. `overnight doctor` says whether it hangs."""
 
 
 class BoxUnavailable(Unavailable):

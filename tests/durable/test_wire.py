@@ -21,7 +21,15 @@ from overnight.durable.client import Client
 from overnight.durable.desk import Desk
 from overnight.durable.journal import Journal, verify_journal
 from overnight.durable.wire import MAX_LINE, NAME, Server, error_from_json, error_to_json, short_path
-from overnight.errors import BadInput, BadState, DaemonUnreachable, OvernightError, StateNotWritable, UnknownTask
+from overnight.errors import (
+    BadInput,
+    BadState,
+    DaemonSilent,
+    DaemonUnreachable,
+    OvernightError,
+    StateNotWritable,
+    UnknownTask,
+)
 
 TASK = {"id": "t1", "flow": "story", "lane": "repo", "input": {"text": "naïve ✓"}, "phase": "queued"}
 
@@ -90,8 +98,9 @@ def test_without_a_daemon_the_client_does_it_itself(home: Path) -> None:
     assert Client(home).running() is None
     with pytest.raises(UnknownTask):
         Client(home).call("resume", task="nope")
-    with pytest.raises(DaemonUnreachable):
+    with pytest.raises(DaemonUnreachable) as caught:
         Client(home).daemon("shutdown")
+    assert not isinstance(caught.value, DaemonSilent)
     assert verify_journal(home / "journal.db") == 1
 
 
@@ -229,7 +238,7 @@ def test_a_daemon_that_dies_while_asked_is_not_asked_twice(home: Path) -> None:
     listener.listen()
     thread = threading.Thread(target=die, args=(listener,))
     thread.start()
-    with pytest.raises(DaemonUnreachable):
+    with pytest.raises(DaemonSilent, match="may still do it"):
         Client(home).call("submit", **TASK)
     thread.join()
     assert len(asked) == 1

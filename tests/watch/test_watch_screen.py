@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -166,6 +167,7 @@ def test_a_journal_that_cannot_be_read_is_told_until_it_can(tmp_path: Path) -> N
     async def play() -> None:
         async with lab.watched() as (pilot, _):
             await sees(pilot, "The journal can't be read")
+            await sees(pilot, "`overnight journal verify` says whether it is whole")
             (lab.home / "journal.db").write_bytes(whole)
             await sees(pilot, "Something to see")
             await sees(pilot, "The daemon does not run")
@@ -202,6 +204,7 @@ def test_ten_thousand_tasks_are_a_list_of_which_a_window_is_read(many: Lab) -> N
             await pilot.press("f", "f")
             await sees(pilot, "waiting")
             await until(pilot, lambda: ledger.total == 0)
+            await sees(pilot, "No such task: f, F and / say which are shown.")
 
     asyncio.run(play())
 
@@ -263,6 +266,73 @@ def test_it_fits_any_terminal(lab: Lab, size: tuple[int, int]) -> None:
             await pilot.press("n", "enter")
             await until(pilot, lambda: isinstance(app.screen, TaskScreen))
             await sees(pilot, "Story")
+
+    asyncio.run(play())
+
+
+def test_keys_that_come_faster_than_the_picture_open_it_once_and_break_nothing(lab: Lab) -> None:
+    """In, out and in again before anything could be drawn: one screen of the task, and the application goes on."""
+    lab.held("good-fast", "needs-approval")
+
+    async def play() -> None:
+        async with lab.watched() as (pilot, app):
+            await until(pilot, lambda: app.screen.query_one(Board).stops())
+            for key in ("enter", "enter", "right"):
+                app.simulate_key(key)
+            await sees(pilot, "Story")
+            assert [type(each) for each in app.screen_stack[1:]] == [NowScreen, TaskScreen]
+            for key in ("q", "enter", "escape", "enter"):
+                app.simulate_key(key)
+                await asyncio.sleep(0)
+            await until(pilot, lambda: len(app.screen_stack) >= 2 and app.screen.is_mounted)
+            task = TaskScreen("good-fast")
+            app.push_screen(task)
+            task.call_after_refresh(task._focus)
+            task.call_after_refresh(task.repaint)
+            app.pop_screen()
+            await pilot.pause()
+            assert app.is_running
+
+    asyncio.run(play())
+
+
+def test_what_a_record_has_of_nonsense_is_shown_as_well_as_it_can(lab: Lab) -> None:
+    """Times that no calendar has, nesting without end, odd shapes: the live tab goes on to what comes after them."""
+    lab.running("slow6")
+    odd = [
+        b"null", b'{"kind": 5, "at": "x"}', b'{"kind": "asked", "call": {"a": 1}}', b"\xff\xfe", b"[" * 20_000,
+        b'{"kind": "agent", "event": "text", "text": "a moment", "at": NaN}',
+        b'{"kind": "agent", "event": "text", "text": "another", "at": 1e40}',
+        b'{"kind": "agent", "event": "text", "text": "' + b"A" * 100_000 + b'"}',
+        b'{"kind": "agent", "event": "text", "text": "goes on after that"}',
+    ]  # fmt: skip
+    with (lab.home / "runs/slow6/1/1/events.ndjson").open("ab") as events:
+        events.write(b"\n".join(odd) + b"\n")
+
+    async def play() -> None:
+        async with lab.watched() as (pilot, app):
+            app.push_screen(TaskScreen("slow6"))
+            await until(pilot, lambda: app.screen.is_mounted and isinstance(app.screen, TaskScreen))
+            await pilot.press("2")
+            await sees(pilot, "goes on after that")
+            with (lab.folder / "gate").open("w") as gate:
+                gate.write("go on\n")
+            await sees(pilot, "ended (")
+
+    asyncio.run(play())
+
+
+def test_a_run_whose_folder_was_removed_says_so(lab: Lab) -> None:
+    """Its story is in the journal; what its agent did is not on record any more, and the live tab says that."""
+    lab.held("good-gone", "needs-approval")
+    shutil.rmtree(lab.home / "runs/good-gone")
+
+    async def play() -> None:
+        async with lab.watched() as (pilot, app):
+            app.push_screen(TaskScreen("good-gone"))
+            await sees(pilot, "Run 1: completed")
+            await pilot.press("2")
+            await sees(pilot, "Nothing of it is on record")
 
     asyncio.run(play())
 

@@ -65,6 +65,26 @@ def test_a_result_is_approved_by_a_ticket_for_exactly_the_commit_that_was_shown(
     assert told == ["approval.issued", "approval.taken"]
 
 
+@pytest.mark.parametrize("key", ["a", "x", "c", "p"])
+def test_a_key_that_is_held_down_asks_once(lab: Lab, key: str) -> None:
+    """However often it comes before its question is there; after the answer it asks anew."""
+    lab.held(f"good-{key}", "needs-approval")
+
+    async def play() -> None:
+        async with lab.watched() as (pilot, app):
+            await on(pilot, app, f"good-{key}")
+            for _ in range(2):
+                for _ in range(3):
+                    app.simulate_key(key)
+                await until(pilot, lambda: isinstance(app.screen, Confirm | Write) and app.screen.is_mounted)
+                await pilot.pause()
+                assert sum(isinstance(each, Confirm | Write) for each in app.screen_stack) == 1
+                await pilot.press("escape")
+                await until(pilot, lambda: isinstance(app.screen, NowScreen))
+
+    asyncio.run(play())
+
+
 def test_a_result_is_rejected_with_a_reason(lab: Lab) -> None:
     """The words are kept with the task, which ends; escape leaves everything as it is, and enter without words does."""
     lab.held("good2", "needs-approval")

@@ -14,7 +14,7 @@ from overnight.api.jobs import Job
 from overnight.api.shapes import Approve, Done, NewTask, Reject
 from overnight.api.site import Site
 from overnight.dashboard.shared import Pages, back, form_of, onward, shaped, toast
-from overnight.errors import BadInput, DaemonUnreachable
+from overnight.errors import BadInput, DaemonSilent, DaemonUnreachable
 
 
 async def do(pages: Pages, request: Request) -> Response:
@@ -25,6 +25,8 @@ async def do(pages: Pages, request: Request) -> Response:
         raise BadInput(problem="There is no such thing to do here.")
     try:
         done = await pages.busy.run(do)
+    except DaemonSilent:
+        raise  # it may be done yet: nobody is told that nothing was changed
     except DaemonUnreachable as error:
         problem = "The daemon does not run, so nothing can be changed. `overnight up` starts it."
         raise BadInput(problem=problem) from error

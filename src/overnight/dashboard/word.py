@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from overnight.dashboard.shared import Pages, form_of
 from overnight.dashboard.words import speaker
-from overnight.errors import BadInput, DaemonUnreachable
+from overnight.errors import BadInput, DaemonSilent, DaemonUnreachable
 from overnight.missions.approval import Action, Redeemed, Refusal
 from overnight.people.operators import LINK
 from overnight.people.tickets import Shown
@@ -86,6 +86,9 @@ async def _asked(pages: Pages, verb: str, **arguments: Any) -> Any:
     site: Site = pages.site
     try:
         return await pages.busy.run(lambda: site.ask(verb, LINK, **arguments))
+    except DaemonSilent as error:
+        problem = "Overnight gave no answer. Open the link again later: it shows whether your word was taken."
+        raise BadInput(problem=problem) from error
     except DaemonUnreachable as error:
         problem = "Overnight does not run now, so nothing can be decided. Open the link again later."
         raise BadInput(problem=problem) from error

@@ -13,7 +13,7 @@ from overnight.durable.desk import Desk, Verbs
 from overnight.durable.inside import run_above
 from overnight.durable.journal import Journal
 from overnight.durable.wire import MAX_LINE, NAME, error_from_json, short_path
-from overnight.errors import AlreadyRunning, BadInput, DaemonUnreachable, InsideRun, StateNotWritable
+from overnight.errors import AlreadyRunning, BadInput, DaemonSilent, DaemonUnreachable, InsideRun, StateNotWritable
 
 TIMEOUT_S = 10.0
 #: How often the way in is tried while another process starts or ends.
@@ -36,9 +36,10 @@ class Client:
         self.home, self._actor, self._more = home, actor, more
 
     def call(self, verb: str, **arguments: Any) -> Any:
-        """Raises whatever the verb raises; DaemonUnreachable when a daemon holds the lock but does not answer.
+        """Raises whatever the verb raises; DaemonUnreachable when a process holds the lock but can't be asked.
 
-        A daemon that ends while it is asked is not asked again: nobody knows whether it did it.
+        A daemon that ends or hangs while it is asked is not asked again: nobody knows whether it does it. That is
+        DaemonSilent.
         """
         arguments["actor"] = self._actor
         if (run := run_above(os.getpid(), self.home)) is not None:
@@ -48,7 +49,7 @@ class Client:
         except LockTaken:
             return self._keep_trying(verb, arguments)
         except OSError as error:
-            raise DaemonUnreachable(path=self.home / NAME) from error
+            raise DaemonSilent(path=self.home / NAME) from error
 
     def running(self) -> dict[str, Any] | None:
         """What the daemon says of itself; None when none answers."""
@@ -58,11 +59,13 @@ class Client:
             return None
 
     def daemon(self, verb: str, **arguments: Any) -> Any:
-        """A verb that only a living daemon can do. Raises DaemonUnreachable."""
+        """A verb that only a living daemon can do. Raises DaemonUnreachable; DaemonSilent when it may have done it."""
         try:
             return self._ask(verb, {**arguments, "actor": self._actor})
-        except OSError as error:
+        except NobodyAnswers as error:
             raise DaemonUnreachable(path=self.home / NAME) from error
+        except OSError as error:
+            raise DaemonSilent(path=self.home / NAME) from error
 
     def _ask_or_do(self, verb: str, arguments: dict[str, Any]) -> Any:
         """Raises LockTaken."""
@@ -90,7 +93,7 @@ class Client:
             except LockTaken:
                 continue
             except OSError as error:
-                raise DaemonUnreachable(path=self.home / NAME) from error
+                raise DaemonSilent(path=self.home / NAME) from error
         raise DaemonUnreachable(path=self.home / NAME)
 
     def _ask(self, verb: str, arguments: dict[str, Any]) -> Any:

@@ -19,6 +19,8 @@ from overnight.report.views import Action, LaunchFacts
 EVENTS, AGENT = "events.ndjson", "agent.jsonl"
 #: Enough of a file's end to hold its last line.
 _TAIL = 64 << 10
+#: Epoch seconds of the year 9999.
+_CALENDAR_S = 253_370_764_800
 
 
 def folder_of(home: Path, run: str) -> Path:
@@ -58,15 +60,15 @@ def read_event(line: bytes) -> dict[str, Any] | None:
     """One line of `events.ndjson`; None for half a line or anything else that is no record."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", event) if isinstance(event, dict) else None
 
 
 def moment_of(event: dict[str, Any]) -> float | None:
-    """Epoch seconds, if the record says."""
+    """Epoch seconds, if the record says a moment that a calendar has."""
     at = event.get("at")
-    return float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
+    return float(at) if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < _CALENDAR_S else None
 
 
 def routine(event: dict[str, Any]) -> bool:

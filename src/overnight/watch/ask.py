@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from textual import events, getters
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Static, TextArea
@@ -41,7 +43,8 @@ def fitted(screen: Screen[Any]) -> None:
     screen.set_class(size.height < _LOW, "low")
     screen.set_class(size.width < _NARROW, "narrow")
     others = sum(each.outer_size.height for each in screen.query("#title, #label, #words, #buttons"))
-    screen.query_one("#what").styles.max_height = max(2, size.height - others - 5)
+    with suppress(NoMatches):  # it was answered before it was drawn
+        screen.query_one("#what").styles.max_height = max(2, size.height - others - 5)
 
 
 class Confirm(ModalScreen[bool]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from overnight.dashboard.words import clock, money, span
 from overnight.missions.judging import BLOCKED
@@ -16,7 +17,9 @@ from overnight.watch.look import Look
 
 #: Columns of the word that a line begins with, and below which a list keeps to what matters most.
 WORD, ROOMY = 17, 96
-_ENDS = {Phase.LANDED: "good", Phase.FAILED: "bad", Phase.REJECTED: "bad"}
+#: Columns at which a sentence is wrapped.
+_WRAP = 60
+_ENDS: dict[str, str] = {Phase.LANDED: "good", Phase.FAILED: "bad", Phase.REJECTED: "bad"}
 _WANTS = {"pause": "pausing", "stop": "stopping", "cancel": "cancelling"}
 
 
@@ -24,7 +27,8 @@ def board(look: Look, ink: Ink) -> tuple[list[Line], dict[str, TaskRow]]:
     """(lines, task of each key)"""
     glance = look.glance
     if glance is None:
-        return [Line((Cell("Looking …", "dim"),), indent=2)], {}
+        words = wrap(ink.line(look.trouble), _WRAP) if look.trouble else ["Looking …"]
+        return [Line((Cell(each, "dim"),), indent=2) for each in words], {}
     now = glance.now
     lines = [*_sections(look, now, glance.wants, ink)]
     if not lines:
@@ -122,7 +126,7 @@ def _waiting(row: TaskRow, now: float, ink: Ink) -> Iterator[Line]:
 
 def _ended(row: TaskRow, ink: Ink, at: str) -> Line:
     why = ink.line(row.ending.why) if row.ending else ""
-    return _line(row, row.phase, _ENDS.get(Phase(row.phase), "dim"), why, ink, group="ended", at=at)
+    return _line(row, row.phase, _ENDS.get(row.phase, "dim"), why, ink, group="ended", at=at)
 
 
 def ledger_line(row: TaskRow, ink: Ink) -> Line:

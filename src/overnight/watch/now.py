@@ -174,7 +174,8 @@ class NowScreen(Steering):
 
     @on(Rows.Chosen)
     def _chosen(self, event: Rows.Chosen) -> None:
-        self.app.push_screen(TaskScreen(event.key))
+        if self.app.screen is self:  # twice enter opens it once
+            self.app.push_screen(TaskScreen(event.key))
 
     # -- pages of all tasks -------------------------------------------------------------------------------------------
 

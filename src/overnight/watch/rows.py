@@ -71,12 +71,16 @@ class Rows(ScrollView, can_focus=True):
         """The task under the cursor."""
         raise NotImplementedError
 
+    def nothing(self) -> Line:
+        """What an empty list says."""
+        return Line(())
+
     # -- drawing ----------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         at = y + self.scroll_offset.y
-        line = self.line(at) if at < self.virtual_size.height else Line(())
+        line = self.line(at) if at < self.virtual_size.height else self.nothing() if at == 1 else Line(())
         if line is None:
             line = Line((Cell("…", "dim"),))
         text = draw(line, width, self._style, time.time())
@@ -252,6 +256,10 @@ class Ledger(Rows):
 
     def place(self, stop: int) -> tuple[int, int]:
         return stop, 1
+
+    def nothing(self) -> Line:
+        read = 0 in self._pages and not self._total
+        return Line((Cell("No such task: f, F and / say which are shown." if read else "", "dim"),), indent=2)
 
     def _at(self, n: int) -> TaskRow | None:
         turn, rows = self._pages.get(n // PAGE, (-1, ()))

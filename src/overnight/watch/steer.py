@@ -7,13 +7,13 @@ import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from rich.style import Style
 from textual import getters
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from overnight.api import acts
 from overnight.api.shapes import Approve, Done, Reject
@@ -30,11 +30,12 @@ from overnight.watch.host import Host
 from overnight.watch.ink import Ink
 from overnight.watch.look import Look, Proposal, proposal
 from overnight.watch.page import Page
-from overnight.watch.told import judges, named
+from overnight.watch.told import judges, letter, named
 
 #: Who acts, for the record; a decision is the user's of this machine.
 ACTOR = "watch"
 _PAUSED = ("pause", "stop")
+A = TypeVar("A")
 
 
 class Steering(Screen[None]):
@@ -45,6 +46,8 @@ class Steering(Screen[None]):
     ready = False
     #: The actions that meant something when the keys were shown.
     _suited: tuple[str, ...] | None = None
+    #: A key was pressed whose question is not answered yet: the same key again does not ask twice.
+    _asking = False
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "approve", "Approve"),
@@ -114,7 +117,7 @@ class Steering(Screen[None]):
                 await self._do(lambda: acts.approve(site, row.id, given, ACTOR))
             return
         plan = Plan(title="Reject: this commit does not land, the task ends", text=page.text, yes="Reject this commit", grave=True)  # fmt: skip
-        why = await self.app.push_screen_wait(Write(plan, "Why not? It is kept with the task.", needed=True))
+        why = await self._answered(Write(plan, "Why not? It is kept with the task.", needed=True))
         if why is not None:
             refused = Reject(commit=commit, why=why[:2000])
             await self._do(lambda: acts.reject(site, row.id, refused, ACTOR))
@@ -153,10 +156,10 @@ class Steering(Screen[None]):
             page.line((f"{n}  {question.text}", "strong"))
             for k, choice in enumerate(question.choices):
                 best = "  (recommended)" if k == question.default else ""
-                page.line(f"    {'abcdefgh'[k]}  {choice}", (best, "dim"))
+                page.line(f"    {letter(k)}  {choice}", (best, "dim"))
         hint = "`b`, `1=b 2=in own words`, `defaults`, or in your own words" if want.questions else "In your own words"
         plan = Plan(title="Answer: the task goes on with it", text=page.text, yes="Send the answer")
-        words = await self.app.push_screen_wait(Write(plan, f"{hint}. No words approve anything.", needed=True))
+        words = await self._answered(Write(plan, f"{hint}. No words approve anything.", needed=True))
         if words is not None:
             await self._do(lambda: acts.answer(site, row.id, words, ACTOR))
 
@@ -209,6 +212,7 @@ class Steering(Screen[None]):
         if paused:
             for each in paused:
                 page.line(f"{each.repo or 'Everything'} was paused by {each.by}.")
+            page.line("Tasks that were paused one by one go on too.")
             if await self._sure(Plan(title="Resume everything", text=page.text, yes="Resume everything")):
                 await self._do(lambda: acts.resume_all(site, None, ACTOR))
             return
@@ -248,8 +252,9 @@ class Steering(Screen[None]):
     def _begin(self, work: Callable[..., Coroutine[Any, Any, None]], *, task: bool = True, **how: Any) -> None:
         """Nothing that is asked or done keeps the screen from being drawn."""
         row = self.target
-        if task and row is None:
+        if self._asking or (task and row is None):
             return
+        self._asking = True
         self.beside(self._with_word(work(row, **how) if task else work(**how)), "act")
 
     def beside(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
@@ -260,6 +265,7 @@ class Steering(Screen[None]):
         try:
             await work
         except (OvernightError, sqlite3.Error, OSError) as error:
+            self._asking = False
             self.say(str(error), bad=True)
 
     async def _sure_of(self, row: TaskRow, title: str, yes: str, *, grave: bool = False) -> bool:
@@ -269,7 +275,14 @@ class Steering(Screen[None]):
         return await self._sure(Plan(title=title, text=page.text, yes=yes, grave=grave))
 
     async def _sure(self, plan: Plan) -> bool:
-        return await self.app.push_screen_wait(Confirm(plan))
+        return await self._answered(Confirm(plan))
+
+    async def _answered(self, question: ModalScreen[A]) -> A:
+        """What a person says to it; from then on the next may be asked, however long it takes to do this."""
+        try:
+            return await self.app.push_screen_wait(question)
+        finally:
+            self._asking = False
 
     async def _do(self, act: Callable[[], Done]) -> None:
         done = await asyncio.to_thread(act)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ClassVar
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.css.query import NoMatches
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from overnight.errors import OvernightError
@@ -103,8 +105,9 @@ class TaskScreen(Steering):
     def repaint(self) -> None:
         """The colours are others."""
         self._read.clear()
-        self._draw(entries=True)
-        self._open()
+        with suppress(NoMatches):
+            self._draw(entries=True)
+            self._open()
 
     def _refresh(self) -> None:
         if not self._busy.locked():
@@ -162,7 +165,8 @@ class TaskScreen(Steering):
 
     def action_turn(self, by: int) -> None:
         names = list(TABS)
-        self._tabs.active = names[(names.index(self._tabs.active) + by) % len(names)]
+        if self._tabs.active in names:
+            self._tabs.active = names[(names.index(self._tabs.active) + by) % len(names)]
 
     @on(TabbedContent.TabActivated)
     def _activated(self) -> None:
@@ -170,8 +174,9 @@ class TaskScreen(Steering):
         self._focus()
 
     def _focus(self) -> None:
-        if self._tabs.active:
-            self._sheet(self._tabs.active).focus()
+        with suppress(NoMatches):  # who went on at once has taken it down
+            if self._tabs.active:
+                self._sheet(self._tabs.active).focus()
 
     def _open(self) -> None:
         """Read what is only read when it is looked at."""

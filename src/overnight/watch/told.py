@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from overnight.api.shapes import Diff
 from overnight.dashboard.timeline import Item
@@ -80,8 +80,8 @@ def timeline(told: Told, page: Page) -> Sheaf:
         page.verbatim("\n".join(lines[:20]), "dim").gap()
     for question in told.want.questions:
         page.line((f"? {question.text}", "warn"))
-        for letter, choice in zip("abcdefgh", question.choices, strict=False):
-            page.line((f"    {letter}  {choice}", ""))
+        for k, choice in enumerate(question.choices):
+            page.line((f"    {letter(k)}  {choice}", ""))
     for item in told.items:
         _item(page, item)
     for asked in told.story.row.questions:
@@ -109,11 +109,13 @@ def _item(page: Page, item: Item) -> None:
 # -- live ---------------------------------------------------------------------------------------------------
 
 
-def live(entries: Iterable[Entry], run: str | None, page: Page) -> Sheaf:
+def live(entries: Sequence[Entry], run: str | None, page: Page) -> Sheaf:
     """The stream of a run."""
     if run is None:
         return page.line(("No run of it has begun yet.", "dim")).text
     page.line((f"run {run}", "dim"))
+    if not entries:
+        page.line(("Nothing of it is on record: it has just begun, or its folder was removed.", "dim"))
     hang = _TIME + _SIGN
     for entry in entries:
         when = f"{stamp(entry.at) if entry.at is not None else '':<{_TIME}}"
@@ -210,6 +212,11 @@ def _run_cost(run: RunView, page: Page) -> None:
         page.line("    ", (f"{words}, {money(use.cost)}", "dim"))
     if bill is not None and bill.unknown:
         page.line("    ", (f"! {bill.unknown} answers did not say what they used", "warn"))
+
+
+def letter(k: int) -> str:
+    """What a choice of a question is answered by: `a` for the first."""
+    return chr(ord("a") + k)
 
 
 def named(paths: Sequence[str]) -> str:
