@@ -75,9 +75,10 @@ class Bench:
 
     def add(self, name: str) -> None:
         """Queue one task."""
-        task = Task(id=name, repo=Repo(name="repo", path=str(self.repo), target="main"), title=name, text="Do it.")
+        repo = Repo(name=self.repo.name, path=str(self.repo), target="main")
+        task = Task(id=name, repo=repo, title=name, text="Do it.")
         Client(self.home).call(
-            "submit", id=name, flow="task", lane="repo", input=builtins(task), phase=Phase.QUEUED, pool="work"
+            "submit", id=name, flow="task", lane=repo.name, input=builtins(task), phase=Phase.QUEUED, pool="work"
         )
 
     def happened(self, task: str, what: str) -> float | None:

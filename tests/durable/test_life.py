@@ -11,6 +11,8 @@ from lab import Killed, Killer, Lab
 from overnight.durable.engine import Engine
 from overnight.durable.flow import Finish, Story
 from overnight.durable.journal import verify_journal
+from overnight.durable.pools import Pool
+from overnight.missions.hold import Hold, HoldReason
 
 
 class Stubborn:
@@ -137,5 +139,40 @@ def test_idle_waits_for_all_that_goes_on_by_itself(home: Path) -> None:
             await lab.engine.idle()
             assert {row["phase"] for row in lab.tasks()} == {"landed"}
         await lab.engine.idle()
+
+    asyncio.run(main())
+
+
+def test_nothing_is_kept_of_tasks_that_are_over(home: Path) -> None:
+    """Fifty tasks: some end, some fail, some are stopped in mid-step, some wait. Engine and loop hold nothing of any of
+    them afterwards: whatever is to be remembered is in the journal."""
+
+    async def main() -> None:
+        async def story(t: Story) -> Finish:
+            n = t.read(int)
+            with t.slot("work", "repo"), t.stopped_by(lab.world.stop, f"{t.id}/run"):
+                said = await t.step("run", lab.world.run, f"{t.id}/run")
+            if n % 5 == 1:
+                raise RuntimeError("it is broken")
+            if n % 5 == 2:
+                await t.hold("ask", Hold(reason=HoldReason.CONFLICT, why="look", releases_on="a word"))
+            return Finish("landed", "", said)
+
+        lab = Lab(home, {"story": story}, {"work": Pool(total=4)})
+        async with lab.process():
+            await lab.settle()
+            others = asyncio.all_tasks()
+            for n in range(50):
+                lab.world.gated = n % 5 == 3
+                lab.submit(f"t{n}", n)
+                await lab.settle()
+                if lab.world.gated:
+                    lab.call("want", task=f"t{n}", want="cancel")
+                    await lab.settle()
+            phases = [row["state"] for row in lab.tasks()]
+            assert {state: phases.count(state) for state in phases} == {"done": 30, "waiting": 20}
+            assert (lab.engine.live, lab.engine.stories, lab.engine._interrupts) == ({}, {}, {})
+            assert len(asyncio.all_tasks() - others) <= 1, "one, in which the clock waits for the next retry"
+            assert lab.held() == 0
 
     asyncio.run(main())

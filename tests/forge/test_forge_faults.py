@@ -14,7 +14,9 @@ import pytest
 from forge_worlds import opened, pushed, run
 from github_world import GitHubWorld
 
+from overnight.landing.forge.github import _COMPARED
 from overnight.landing.forge.local.server import TOKEN, Fault
+from overnight.landing.forge.settings import Place
 from overnight.landing.git import Observer
 from overnight.missions.hold import Held, HoldReason
 from overnight.ports import CiState, ForgeRefused, Merged, PullRequest, Pushed
@@ -233,6 +235,17 @@ def test_what_did_not_change_costs_nothing(github: GitHubWorld) -> None:
     assert github.github.remaining == left
     github.says(found.number, "Hm.")
     assert run(forge.comments(github.task, found.number))
+
+
+def test_only_so_many_comparisons_are_remembered(github: GitHubWorld) -> None:
+    """A target that moves makes a new pair of commits for each open pull request: the oldest makes room for the new."""
+    tip = github.store.commits("other", {"n.txt": "1"}, "one")
+    head = github.store.commits("other", {"n.txt": "2"}, "two")
+    forge = github.forge()
+    forge._behind.update({(f"{n:040x}", head): 0 for n in range(_COMPARED)})
+    assert run(forge._holds(Place(github.store.owner, github.store.name), head, tip))
+    assert (len(forge._behind), next(iter(forge._behind))) == (_COMPARED, (f"{1:040x}", head))
+    assert forge._behind[tip, head] == 0
 
 
 def test_every_page_of_a_list_is_read(github: GitHubWorld) -> None:

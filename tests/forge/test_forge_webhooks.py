@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from github_contract import NODE
 from jsonschema import Draft7Validator
 
+from overnight.durable.clock import ManualClock
+from overnight.durable.desk import Desk
+from overnight.durable.journal import Journal
+from overnight.landing.forge.settings import Place
+from overnight.landing.forge.wake import SOON_S, Wake
 from overnight.landing.forge.webhooks import BranchMoved, CiDone, Labelled, PullChanged, event_of, signed
 
 #: From GitHub's own page on validating deliveries: docs.github.com, "Testing the webhook payload validation".
@@ -102,3 +110,25 @@ def test_what_can_t_be_read_is_nothing(body: bytes) -> None:
     """No body makes the reader fall over, and no name of a repository leads out of its folder."""
     assert event_of("push", body) is None
     assert event_of("no-such-kind", body) is None
+
+
+def test_tasks_that_ended_are_forgotten(tmp_path: Path) -> None:
+    """Fifty tasks, one after the other: each hears of its pull request while it looks, and ends. Only the last is kept in
+    mind, and it looks once more when it waits again."""
+    clock = ManualClock()
+    with closing(Journal(tmp_path, clock=clock)) as journal:
+        wake, place = Wake(journal, lambda: None), Place("an-owner", "a-repo")
+        for n in range(50):
+            journal.db.execute("UPDATE task SET state = 'done'")
+            Desk(journal).do_submit(actor="test", id=f"t{n}", flow="task", lane="site", input=None, phase="landing")
+            journal.tell("pull.opened", task=f"t{n}", url=f"https://forge.example/{place}/pull/{n}")
+            event = msgspec.to_builtins(PullChanged(place=place, number=n))
+            heard = wake.heard(actor="forge", delivery=f"d{n}", digest=str(n), event=event)
+            assert heard == {"new": True, "tasks": 1}
+        assert wake._missed == {"t49"}
+        hold = json.dumps({"looks": True, "late": None})
+        journal.db.execute("UPDATE task SET state = 'waiting', wake_at = ?, hold = ? WHERE id = 't49'", (1e12, hold))
+        wake.parked("t49")
+        (sooner,) = journal.db.execute("SELECT wake_at FROM task WHERE id = 't49'").fetchone()
+        assert sooner == clock.now() + SOON_S
+        assert wake._missed == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -112,6 +113,20 @@ def test_sleep_and_low_memory_are_really_told(tmp_path: Path) -> None:
     stop.set()
     watchdog.run(stop)
     ear.close()
+
+
+def test_runs_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    """Fifty runs, of which half ended; once retention has removed their folders nothing is remembered of them."""
+    home, looker = tmp_path / "state", Looker(tmp_path / "state")
+    who = {"pid": 1, "started": 0.0, "boot": "another"}
+    put(home, **{f"runs__t{n}__1__1__warden.json": json.dumps(who) for n in range(50)})
+    put(home, **{f"runs__t{n}__1__1__outcome.json": '{"end": "completed"}' for n in range(25)})
+    assert len(looker.look(ask=False).wardens) == 50
+    assert len(looker.look(ask=False).wardens) == 25, "those that ended are not read again"
+    assert (len(looker._over), len(looker._spent)) == (25, 25)
+    shutil.rmtree(home / "runs")
+    assert looker.look(ask=False).wardens == ()
+    assert (len(looker._over), len(looker._spent)) == (0, 0)
 
 
 # -- messages that outlive the watchdog ---------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from web_served import Pages
@@ -17,6 +19,7 @@ from overnight.api.pulse import KEPT, Pulse
 from overnight.durable.clock import ManualClock
 from overnight.durable.journal import Journal, connect
 from overnight.errors import BadInput
+from overnight.report.watch import Watch
 
 VIEWERS = 50
 
@@ -123,6 +126,64 @@ def test_the_latest_events_are_those_of_the_journal(tmp_path: Path) -> None:
             assert pulse.after(last - KEPT - 8) is None
         finally:
             pulse.stop()
+
+
+def watched() -> list[int]:
+    """Inodes of the folders that the kernel watches for this process."""
+    found = list[int]()
+    for info in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):  # one that is closed by now, such as that of this list
+            found += [
+                int(each, 16) for each in re.findall(r"^inotify wd:\S+ ino:(\S+)", info.read_text(), re.MULTILINE)
+            ]
+    return sorted(found)
+
+
+def inodes(*folders: Path) -> list[int]:
+    return sorted(folder.stat().st_ino for folder in folders)
+
+
+def test_only_the_folders_that_are_wanted_are_watched(tmp_path: Path) -> None:
+    """Fifty folders one after the other, some of them removed meanwhile: the kernel watches the last one, besides the
+    one that stays, also under its second name; a folder that was removed and made anew is watched again."""
+    stays, folder, before = tmp_path / "stays", tmp_path / "run", watched()
+    stays.mkdir()
+    with Watch() as watch:
+        for n in range(50):
+            folder = tmp_path / f"run-{n}"
+            folder.mkdir()
+            watch.only([stays, folder])
+            assert [each for each in watched() if each not in before] == inodes(stays, folder)
+            if n % 2:
+                folder.rmdir()
+        watch.only([stays])
+        folder.mkdir()
+        watch.only([stays, folder])
+        (tmp_path / "link").symlink_to(stays)
+        watch.only([stays, folder, tmp_path / "link"])
+        watch.only([folder, tmp_path / "link"])
+        assert [each for each in watched() if each not in before] == inodes(stays, folder)
+    assert watched() == before
+
+
+def test_runs_that_ended_are_watched_no_more(tmp_path: Path) -> None:
+    """Pages follow the runs that go on: of those before nothing is left."""
+    before, home, pulse = watched(), tmp_path / "state", Pulse(tmp_path / "state")
+    home.mkdir()
+    pulse.start()
+    try:
+        for n in range(5):
+            run = home / "runs" / str(n)
+            run.mkdir(parents=True)
+            pulse.follow([run])
+            until = monotonic() + 60
+            while (now := [each for each in watched() if each not in before]) != inodes(home, run):
+                assert monotonic() < until, now
+                beat = pulse.beat
+                (home / "changed").write_text(str(beat))
+                asyncio.run(pulse.wait(beat, 1.0))
+    finally:
+        pulse.stop()
 
 
 async def _until(pulse: Pulse, seq: int) -> None:

@@ -74,7 +74,7 @@ class Pulse:
         self._wake()
 
     def follow(self, folders: Iterable[Path]) -> None:
-        """Also look at what is written in these folders."""
+        """Also look at what is written in these folders, and no more at those of the call before."""
         self._wanted = tuple(folders)
 
     async def wait(self, beat: int, most: float) -> None:
@@ -95,8 +95,7 @@ class Pulse:
 
     def _run(self) -> None:
         while not self.ended:
-            for folder in (self._home, *self._wanted):
-                self._watch.folder(folder)
+            self._watch.only((self._home, *self._wanted))
             self._watch.wait()
             self._look()
             self.beat += 1

@@ -7,6 +7,7 @@ import ctypes
 import os
 import select
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +28,8 @@ class Watch:
     def __init__(self, at_least: float = AT_LEAST_S) -> None:
         """at_least: seconds after which `wait` returns for no reason."""
         self._at_least = at_least
-        self._known = set[Path]()
+        #: Folder -> the kernel's number for it.
+        self._known = dict[Path, int]()
         self._due = list[float]()
         self._waker, self._wake = os.pipe2(_FLAGS) if hasattr(os, "pipe2") else os.pipe()
         try:
@@ -50,8 +52,19 @@ class Watch:
         """Watch this folder too. One that is not there, or known: nothing happens."""
         if self._fd < 0 or path in self._known or not path.is_dir():
             return
-        if self._libc.inotify_add_watch(self._fd, os.fsencode(path), _MODIFY | _CREATE | _MOVED_TO) >= 0:
-            self._known.add(path)
+        number = int(self._libc.inotify_add_watch(self._fd, os.fsencode(path), _MODIFY | _CREATE | _MOVED_TO))
+        if number >= 0:
+            self._known[path] = number
+
+    def only(self, paths: Iterable[Path]) -> None:
+        """Watch these folders, and no others any more: the kernel gives a user a bounded number of watches."""
+        wanted = set(paths)
+        for path in self._known.keys() - wanted:
+            number = self._known.pop(path)
+            if number not in self._known.values():  # else the same folder by another name
+                self._libc.inotify_rm_watch(self._fd, number)  # one that is gone has none any more, and says so
+        for path in wanted:
+            self.folder(path)
 
     def wait(self) -> None:
         """Return when it is worth looking again: after a change, a little later once more, and now and then."""

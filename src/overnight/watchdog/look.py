@@ -9,7 +9,7 @@ import random
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -81,12 +81,19 @@ class Looker:
         return DaemonSeen(beat, alive, state == "T", answers(self._home) if ask and alive else None)
 
     def _wardens(self) -> Iterator[WardenSeen]:
-        for folder in sorted((self._home / "runs").glob("*/*/*")):
-            run = f"{folder.parent.parent.name}.{folder.parent.name}.{folder.name}"
+        here = {_run_of(folder): folder for folder in sorted((self._home / "runs").glob("*/*/*"))}
+        self._forget(here)
+        for run, folder in here.items():
             if run in self._over or (who := _json(folder / "warden.json")) is None:
                 continue
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 yield self._warden(run, folder, who)
+
+    def _forget(self, here: Collection[str]) -> None:
+        """Runs whose folders are gone: retention removes them, and this process may go on for months."""
+        self._over.intersection_update(here)
+        for run in [run for run in self._spent if run not in here]:
+            del self._spent[run]
 
     def _warden(self, run: str, folder: Path, who: dict[str, Any]) -> WardenSeen:
         pid, started = int(who["pid"]), float(who["started"])
@@ -122,6 +129,10 @@ class Looker:
                     total += _cost(line)
         self._spent[run] = (offset, total)
         return total
+
+
+def _run_of(folder: Path) -> str:
+    return f"{folder.parent.parent.name}.{folder.parent.name}.{folder.name}"
 
 
 def _cost(line: bytes) -> float:

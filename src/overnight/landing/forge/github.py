@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -50,6 +51,8 @@ _READY = (
 )
 #: Characters of a title.
 _TITLE = 200
+#: Pairs of commits of which it is remembered whether one holds the other.
+_COMPARED = 128
 
 
 def unchanged(text: str) -> str:
@@ -81,7 +84,8 @@ class GitHubForge:
         self._secrets = tuple(secret for secret in secrets if len(secret) >= 8)
         self._places, self._state = Places(state), state
         self.api = Api(settings, token, clock)
-        self._behind: dict[tuple[str, str], int] = {}
+        #: (tip, head) -> commits of the tip that the head lacks; those asked for last.
+        self._behind = OrderedDict[tuple[str, str], int]()
 
     # -- branches -----------------------------------------------------------------------------------------------
 
@@ -323,6 +327,8 @@ class GitHubForge:
             except Said:
                 return False
             self._behind[tip, head] = found.behind_by
+            while len(self._behind) > _COMPARED:
+                self._behind.popitem(last=False)
         return self._behind[tip, head] == 0
 
     def _title(self, title: str) -> str:

@@ -47,6 +47,7 @@ class Wake:
             if not self._remember(f"delivery {delivery}", f"body {digest}"):
                 return {"new": False, "tasks": 0}
             tasks = self._tasks(about)
+            self._missed &= self._looking()
             sooner = sum(self._hasten(task) for task in tasks)
             what = type(about).__struct_config__.tag
             if sooner or isinstance(about, Labelled):
@@ -87,6 +88,11 @@ class Wake:
         )
         rows = self._journal.db.execute(sql).fetchall()
         return [row["id"] for row in rows if theirs.fullmatch(str(json.loads(row["data"]).get("url")))]
+
+    def _looking(self) -> set[str]:
+        """Tasks that may look just now. One that ended instead of waiting again never says so here."""
+        rows = self._journal.db.execute("SELECT id FROM task WHERE state = 'ready'")
+        return {row["id"] for row in rows}
 
     def _hasten(self, task: str) -> bool:
         """Bring the time of its next look forward; False when it is not later than that anyway, or it does not look."""
