@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tokens(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Tokens of one answer, or of many added up. No token is in two fields, but for the two that say so."""
 
     #: Read anew: neither from a cache nor into one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from operator import add, itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,6 +41,14 @@ FROM answer GROUP BY 1, 2, 3
 SUM_OF_SESSION = _SUM.replace("GROUP BY", "WHERE session = ? GROUP BY")
 
 
+_ANSWER = "INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+#: Quarter, session and billing.
+_Cell = tuple[int, int, int]
+#: What is to be added to the sums of each.
+_Cells = dict[_Cell, tuple[int, ...]]
+_QUARTER = itemgetter(0)
+
+
 class _Stored(NamedTuple):
     """An answer as the index has it."""
 
@@ -54,8 +63,8 @@ class Book:
 
     def __init__(self, db: sqlite3.Connection, costs: Costs) -> None:
         self._db, self._costs = db, costs
-        #: (agent, key) -> the answer, as far as it was read in this batch
-        self._new: dict[int, tuple[str, Entry]] = {}
+        #: Agent -> key -> the answer, as far as it was read in this batch
+        self._new: dict[str, dict[int, Entry]] = {}
         self._folders: dict[tuple[str, str], tuple[int, str]] = {}
         self._runs: dict[tuple[str, str], str] = {}
         self._windows: dict[tuple[str, str], Answered] = {}
@@ -66,14 +75,15 @@ class Book:
 
     def __len__(self) -> int:
         """Answers that wait to be written."""
-        return len(self._new)
+        return sum(map(len, self._new.values()))
 
     def take(self, root: Root, seen: Seen) -> None:
         """What a reader saw in a log of this root."""
-        agent, new = root.agent, self._new
+        agent = root.agent
+        new = self._new.setdefault(agent, {})
         for key, entry in seen.answers:
             had = new.get(key)
-            new[key] = (agent, entry if had is None else merged(had[1], entry))
+            new[key] = entry if had is None else merged(had, entry)
         for session, here in seen.folders.items():
             known = self._folders.get((agent, session))
             if known is None or here < known:
@@ -87,21 +97,18 @@ class Book:
 
     def write(self) -> None:
         """Put it all into the index."""
-        cells = dict[tuple[int, int, int], list[int]]()
-        # In the order of their keys, so that the index's pages are gone through once.
-        keys, rows = sorted(self._new), list[tuple[object, ...]]()
-        for n in range(0, len(keys), _AT_ONCE):
-            some = keys[n : n + _AT_ONCE]
-            found = {row[0]: row for row in self._db.execute(_THESE, (msgspec.json.encode(some).decode(),)).fetchall()}
-            rows += [row for key in some if (row := self._row(key, *self._new[key], found.get(key), cells))]
-        self._db.executemany(
-            "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows
-        )
-        self._db.executemany(_CELL, ((*where, *sums) for where, sums in cells.items()))
+        cells = _Cells()
+        for agent, new in self._new.items():
+            # In the order of their keys, so that the index's pages are gone through once.
+            keys = sorted(new)
+            for n in range(0, len(keys), _AT_ONCE):
+                self._answers(agent, new, keys[n : n + _AT_ONCE], cells)
+        # In the order of time, for the same reason.
+        self._db.executemany(_CELL, ((*cell, *cells[cell]) for cell in sorted(cells, key=_QUARTER)))
         if any(sums[0] <= 0 for sums in cells.values()):
             self._db.execute("DELETE FROM cell WHERE answers = 0")
         self._place()
-        if rows:
+        if cells:
             self._drop_bills()
 
     def reprice(self) -> None:
@@ -118,22 +125,30 @@ class Book:
 
     # -- answers ----------------------------------------------------------------------------------------------
 
-    def _row(
-        self, key: int, agent: str, new: Entry, found: Any, cells: dict[tuple[int, int, int], list[int]]
-    ) -> tuple[object, ...] | None:
-        """The answer's row, if it is another one now; what changes in the sums goes to `cells`. found: the row so far."""
-        entry = new
-        if found is not None:
-            had = self._stored(found)
-            entry = merged(had.entry, new)
-            if entry == had.entry:
-                return None
-            _add(cells, had, -1)
+    def _answers(self, agent: str, new: dict[int, Entry], keys: list[int], cells: _Cells) -> None:
+        """Write some answers, those that are new or others now; what changes in the sums goes to `cells`."""
+        found = self._db.execute(_THESE, (msgspec.json.encode(keys).decode(),)).fetchall()
+        had, changed = {row[0]: row for row in found}, list[tuple[object, ...]]()
+        for key in keys:
+            if key in had:
+                stored = self._stored(had[key])
+                entry = merged(stored.entry, new[key])
+                if entry != stored.entry:
+                    _take_off(cells, stored)
+                    changed.append(self._row(key, agent, entry, cells))
+        self._db.executemany(f"INSERT OR REPLACE {_ANSWER}", changed)
+        # To look for what a row might replace takes a quarter of the time of writing it.
+        rows = [self._row(key, agent, new[key], cells) for key in keys if key not in had]
+        self._db.executemany(f"INSERT {_ANSWER}", rows)
+
+    def _row(self, key: int, agent: str, entry: Entry, cells: _Cells) -> tuple[object, ...]:
+        """The answer's row; its part of the sums goes to `cells`."""
         cost = self._price(entry)
         session, billing = self._session(agent, entry.owner.session), self._billing(entry.billing)
-        _add(cells, _Stored(entry, session, billing, cost), 1)
+        counts = figures(entry.tokens)
+        _sum(cells, (entry.at // QUARTER_MS, session, billing), (1, *counts, not entry.known, cost is None, cost or 0))
         return (
-            key, entry.at, entry.owner.rank, entry.owner.at, session, billing, *figures(entry.tokens),
+            key, entry.at, entry.owner.rank, entry.owner.at, session, billing, *counts,
             packed(entry.steps), entry.known, cost,
         )  # fmt: skip
 
@@ -207,13 +222,13 @@ class Book:
         yield from self._db.execute(sql)
 
 
-def _add(cells: dict[tuple[int, int, int], list[int]], stored: _Stored, sign: int) -> None:
-    entry = stored.entry
-    where = (entry.at // QUARTER_MS, stored.session, stored.billing)
-    values = (1, *figures(entry.tokens), int(not entry.known), int(stored.cost is None), stored.cost or 0)
-    sums = cells.get(where)
-    if sums is None:
-        cells[where] = [sign * value for value in values]
-    else:
-        for n, value in enumerate(values):
-            sums[n] += sign * value
+def _take_off(cells: _Cells, stored: _Stored) -> None:
+    """What an answer came to so far counts no longer."""
+    entry, cost = stored.entry, stored.cost
+    sums = (1, *figures(entry.tokens), not entry.known, cost is None, cost or 0)
+    _sum(cells, (entry.at // QUARTER_MS, stored.session, stored.billing), tuple(-value for value in sums))
+
+
+def _sum(cells: _Cells, cell: _Cell, sums: tuple[int, ...]) -> None:
+    before = cells.get(cell)
+    cells[cell] = sums if before is None else tuple(map(add, before, sums))

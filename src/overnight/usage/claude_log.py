@@ -22,24 +22,26 @@ from overnight.usage.tokens import of_anthropic_text
 VENDOR = "anthropic"
 #: The model of rows that the CLI itself made: its errors.
 SYNTHETIC = "<synthetic>"
-_MARK = b'"usage"'
+#: What a row of an answer holds. It is looked for by the longer one, in two thirds of the time of the other: a search
+#: leaps ahead by the length of what it looks for. No writer of JSON escapes these letters.
+_ANSWER, _USAGE = b'"assistant"', b'"usage"'
 #: How a row begins, for the one that follows half a row on the same line.
 _BEGINNINGS = (b'{"parentUuid"', b'{"type"')
 _WINDOWS = {"five_hour": "five-hour", "seven_day": "seven-day"}
 
 
-class _Fork(Struct):
+class _Fork(Struct, gc=False):
     sessionId: str | None = None  # noqa: N815 (as it is written)
 
 
-class _Message(Struct):
+class _Message(Struct, gc=False):
     id: str | None = None
     model: str | None = None
     #: As it is written, since most rows repeat that of the one before; empty where there is none.
     usage: msgspec.Raw = msgspec.Raw()
 
 
-class _Row(Struct):
+class _Row(Struct, gc=False):
     """What matters of a row."""
 
     type: str | None = None
@@ -65,7 +67,9 @@ _KIND = msgspec.json.Decoder(_Kind)
 def read(block: bytes, reading: Reading) -> Seen:
     """What a block of whole lines says. The state of the reading is left as it is: every row stands for itself."""
     seen, last = Seen(), _Row()
-    for line in marked(block, _MARK):
+    for line in marked(block, _ANSWER):
+        if _USAGE not in line:
+            continue
         row = _row(line)
         if row is None or row.type != "assistant" or row.message is None:
             continue
@@ -80,11 +84,13 @@ def read(block: bytes, reading: Reading) -> Seen:
 def _repeats(row: _Row, last: _Row) -> bool:
     """Another part of the same response, which says nothing that the one before did not."""
     one, other = row.message, last.message
-    if one is None or other is None or not one.id or row.quotaLimits is not None:
+    if one is None or other is None or not one.id or one.id != other.id or row.quotaLimits is not None:
         return False
     return (
-        (one.id, one.model, row.sessionId, row.requestSessionId, row.cwd)
-        == (other.id, other.model, last.sessionId, last.requestSessionId, last.cwd)
+        one.model == other.model
+        and row.sessionId == last.sessionId
+        and row.requestSessionId == last.requestSessionId
+        and row.cwd == last.cwd
         and row.forkedFrom == last.forkedFrom
         and (row.timestamp or "") >= (last.timestamp or "~")
         and bytes(one.usage) == bytes(other.usage)

@@ -45,6 +45,8 @@ class Costs:
         self._db, self._own = db, own
         self._rates: dict[tuple[Billing, int], Rates | None] = {}
         self._fast: dict[tuple[Billing, int], _Fast | None] = {}
+        #: Whole parts that hold at all times: those of nearly every answer.
+        self._always: dict[Billing, _Fast] = {}
         self._dated: dict[tuple[str, str], bool] = {}
         self._catalogues: dict[tuple[str, int], Catalogue] = {}
         for row in db.execute("SELECT vendor, model, tier, speed, geo, hour, rates FROM rate"):
@@ -53,10 +55,12 @@ class Costs:
 
     def __call__(self, billing: Billing, at: int, tokens: Tokens, steps: tuple[Tokens, ...]) -> int | None:
         """Parts of a dollar; None when any part of it has no known price."""
-        where = self._where(billing, at)
-        if where is None:
-            return None
-        fast = self._fast[where]
+        where, fast = (billing, 0), self._always.get(billing)
+        if fast is None:
+            found = self._where(billing, at)
+            if found is None:
+                return None
+            where, fast = found, self._fast[found]
         if fast is None or (tokens.web_searches and fast[6] is None):
             return self._exactly(where, tokens, steps)
         whole = (
@@ -94,7 +98,9 @@ class Costs:
 
     def _keep(self, billing: Billing, hour: int, rates: Rates | None) -> None:
         self._rates[billing, hour] = rates
-        self._fast[billing, hour] = None if rates is None else _whole(rates)
+        fast = self._fast[billing, hour] = None if rates is None else _whole(rates)
+        if fast is not None and not hour:
+            self._always[billing] = fast
 
     def _changes(self, billing: Billing) -> bool:
         known = (billing.vendor, billing.model)

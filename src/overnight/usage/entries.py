@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from overnight.missions.tokens import Tokens
 from overnight.usage.tokens import Used
 
@@ -15,7 +17,11 @@ NAMED, FOUND = 0, 1
 NEVER = 1 << 62
 
 
-class Owner(NamedTuple):
+# Without garbage collection: there are as many of these two as answers, none holds itself, and Python stops every thread
+# while it goes through all that there are.
+
+
+class Owner(Struct, frozen=True, order=True, gc=False):
     """Whose answer it is; of several the least one has it: a copy is younger than what it is a copy of."""
 
     rank: int
@@ -36,7 +42,7 @@ class Billing(NamedTuple):
     geo: str
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True, gc=False):
     """One answer, or what was known of it when the log was written."""
 
     owner: Owner

@@ -39,19 +39,19 @@ Raw = Mapping[str, Any]
 _Count = Annotated[int, Meta(ge=0, le=_MOST)]
 
 
-class _Details(Struct):
+class _Details(Struct, gc=False):
     thinking_tokens: _Count | None = None
 
 
-class _Placed(Struct):
+class _Placed(Struct, gc=False):
     ephemeral_1h_input_tokens: _Count | None = None
 
 
-class _Tools(Struct):
+class _Tools(Struct, gc=False):
     web_search_requests: _Count | None = None
 
 
-class _Plain(Struct):
+class _Plain(Struct, gc=False):
     """An Anthropic answer's `usage` as it always is; what differs is read with more patience."""
 
     input_tokens: _Count
