@@ -94,6 +94,20 @@ def test_after_the_window_the_same_fact_is_told_again(world: Callable[..., World
     w.close()
 
 
+def test_a_clock_that_was_set_back_silences_nothing(world: Callable[..., World]) -> None:
+    """What was told while the clock was years ahead is news again, and no hour of that time keeps a target full."""
+    w = world(ONE.replace("[notify]", "[notify]\nmost = 1"), now=NOON + 4 * 365 * 86400)
+    assert w.outbox.add(notice("disk"))
+    w.clock.advance(10)
+    assert len(w.send()) == 1
+    w.close()
+    w = world(ONE.replace("[notify]", "[notify]\nmost = 1"))
+    assert w.outbox.add(notice("disk"))
+    w.clock.advance(10)
+    assert len(w.send()) == 1
+    w.close()
+
+
 def test_what_is_over_is_not_told(world: Callable[..., World]) -> None:
     """A task that was decided in the evening wakes nobody in the morning with its question."""
     w = world(now=at("2026-11-21T23:00"))

@@ -112,6 +112,23 @@ def test_one_that_is_ended_by_another_is_started_again(tmp_path: Path) -> None:
     assert desk.said == []
 
 
+def test_what_a_tool_leaves_behind_holds_nobody_up(tmp_path: Path) -> None:
+    """A tool that was killed while its own child lives on and has its output open: it is not waited for."""
+    script = (
+        "import os, subprocess; print(subprocess.Popen(['cat']).pid, file=open('%s', 'w')); os.kill(os.getpid(), 9)"
+    )
+    desk = Desk(tmp_path, "")
+    awake = Awake(desk.said.append, desk.env, [(sys.executable, "-c", script % (tmp_path / "child"))])
+    awake.hold(True)
+    assert awake._child is not None
+    stdin = os.dup(awake._child.stdin.fileno()) if awake._child.stdin else -1  # so its child reads on
+    awake._child.wait()
+    awake.hold(True)
+    assert desk.said
+    os.kill(int((tmp_path / "child").read_text()), 0)
+    os.close(stdin)
+
+
 def test_where_there_is_nobody_to_ask(tmp_path: Path) -> None:
     """No systemd that runs, as in a container: nothing is tried and nothing said. On macOS it is caffeinate."""
     assert tools("linux", tmp_path) == ()

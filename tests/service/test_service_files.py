@@ -18,7 +18,7 @@ from overnight.errors import BadInput, Refused, Unavailable
 from overnight.service.files import FileStanding, look, put, sealed, take_away
 from overnight.service.install import install, lingers, remove, rendered, seen
 from overnight.service.managers import Answer, Ways, launchd_heard, systemd_heard, ways_of, windows_heard
-from overnight.service.plan import KEEPER, Manager, Plan, manager_here, plan_of
+from overnight.service.plan import KEEPER, PARTS, Manager, Plan, manager_here, plan_of
 from overnight.service.wsl import NAMESPACE
 
 ODD = '/opt/a b/100%/$HOME/"q"/back\\slash'
@@ -230,6 +230,10 @@ def test_what_a_person_changed_stays(tmp_path: Path, name: str) -> None:
     assert path.read_bytes() == edited
     assert put({path: sound}, force=True) == {path: "replaced"}
     assert (tmp_path / f"{name}.bak").read_bytes() == edited
+    path.write_bytes(edited + b"again")
+    put({path: sound}, force=True)
+    assert (tmp_path / f"{name}.bak").read_bytes() == edited
+    assert (tmp_path / f"{name}.bak-1").read_bytes() == edited + b"again"
     assert look(path, sound).standing is FileStanding.CURRENT
 
 
@@ -300,6 +304,19 @@ def test_a_manager_that_does_not_answer(systemd: Ways) -> None:
     install(systemd, plan(), run, force=False, told=lambda done: None)
     gone = remove(systemd, Scripted({"systemctl": (1, "no bus")}), force=False)
     assert (set(gone.files.values()), gone.ran) == ({"removed"}, ())
+    assert gone.failed == {
+        "systemctl --user disable --now overnight.service overnight-watchdog.service": "no bus",
+        "systemctl --user daemon-reload": "no bus",
+    }
+
+
+def test_what_windows_does_not_remove_is_said(tmp_path: Path) -> None:
+    """A task that stays behind is named with Windows' words; one that did not run is no failure."""
+    wsl = ways_of(Manager.WSL, {"HOME": str(tmp_path)}, 1000)
+    put(rendered(wsl, plan(), wsl.folder), force=False)
+    denied = "ERROR: Access is denied.\r\n"
+    gone = remove(wsl, Scripted({"schtasks.exe /Delete": (1, denied), "schtasks.exe /End": (1, denied)}), force=False)
+    assert gone.failed == {f"schtasks.exe /Delete /TN Overnight {part} /F": denied.strip() for part in PARTS}
 
 
 def test_the_commands_of_the_others(tmp_path: Path) -> None:
@@ -336,6 +353,7 @@ SHOWN = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=e
         (windows_heard(0, '"\\Overnight daemon","N/A","Running"\r\n'), Answer(True, None, None, "Running")),
         (windows_heard(1, "ERROR: The system cannot find the file specified.\r\n"),
          Answer(False, False, None, "ERROR: The system cannot find the file specified.")),
+        *((windows_heard(code, "no answer"), Answer(said="no answer")) for code in (124, 126, 127)),
     ],
 )  # fmt: skip
 def test_what_managers_answer(heard: Answer, answer: Answer) -> None:

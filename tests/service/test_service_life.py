@@ -149,6 +149,16 @@ def test_a_service_that_must_not_be_started_again(site: Site) -> None:
 
 
 @pytest.mark.slow
+def test_a_log_that_can_not_be_written(site: Site) -> None:
+    """A link in the log's place: refused, not followed, with the file's name and no traceback."""
+    site.home.mkdir()
+    (site.home / "daemon.log").symlink_to("/dev/null")
+    child = site.service("daemon")
+    assert child.wait(PATIENCE) == 3
+    assert not list(site.home.glob("crash-*"))
+
+
+@pytest.mark.slow
 def test_the_watchdog_under_a_manager(site: Site) -> None:
     """It stays the process that the manager started, logs to its own file, and a second one is refused."""
     child = site.service("watchdog")
@@ -254,6 +264,9 @@ def test_an_environment_file_that_is_refused(tmp_path: Path) -> None:
         read_environment(path)
     assert ":2 is no line" in str(said.value)
     assert "sk-secret" not in str(said.value)
+    path.write_text(f"A={'x' * (1 << 20)}\n")  # cut, it would be another secret
+    with pytest.raises(BadInput, match="larger than 1 MiB"):
+        read_environment(path)
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(Refused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from telemetry_lab import PATIENCE, Collector, Night, Out, told
 from overnight.errors import NotDelivered
 from overnight.telemetry import kept
 from overnight.telemetry.follow import Follower
+from overnight.telemetry.measures import Measures, Point
 from overnight.telemetry.send import Sender
 from overnight.telemetry.settings import TelemetrySettings
 from overnight.telemetry.words import Words
@@ -340,6 +342,52 @@ def test_a_record_that_can_not_be_read_keeps_no_other(night: Night, collector: C
     progress = kept.read(night.home)
     assert progress is not None
     assert progress.missed == 1
+
+
+@pytest.mark.parametrize("damage", ["null tokens", "no file"])
+def test_a_runs_record_of_another_form_keeps_no_other(night: Night, collector: Collector, damage: str) -> None:
+    """A line that no release wrote yet, a record that can't be opened: that run is left out, said and counted."""
+    begun(night)
+    night.play()
+    record = next(night.home.glob("runs/**/events.ndjson"))
+    if damage == "no file":
+        record.unlink()
+        record.mkdir()
+    else:
+        lines = [
+            {"kind": "asking", "n": 999, "at": 1.0},
+            {"kind": "usage", "n": 999, "at": 2.0, "tokens": {"input": None}},
+        ]
+        with record.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    out = Out(night.home, collector.url)
+    out.all()
+    out.close()
+    assert {"task", "landing", "judge"} <= set(collector.names())
+    assert any("is left out" in line for line in out.said)
+    progress = kept.read(night.home)
+    assert progress is not None
+    assert progress.missed == 1
+
+
+def test_progress_of_another_release_is_gone_on_with(night: Night, collector: Collector) -> None:
+    """After a downgrade: figures of instruments and buckets that this one does not know begin anew; the place is kept."""
+    begun(night)
+    progress = kept.read(night.home)
+    assert progress is not None
+    other = Point(total=1.0, count=1, buckets=[1, 0])
+    progress.measures = Measures({"overnight.of.tomorrow": {"{}": other}, "gen_ai.client.token.usage": {"{}": other},
+                                  "overnight.spend": {"{}": Point(total=2.5, count=1)}})  # fmt: skip
+    kept.write(night.home, progress)
+    night.play()
+    out = Out(night.home, collector.url)
+    out.all()
+    out.close()
+    after = kept.read(night.home)
+    assert after is not None
+    assert (after.seq > progress.seq, after.measures.series["overnight.spend"]["{}"].total) == (True, 2.5)
+    assert "overnight.of.tomorrow" not in after.measures.series
+    assert figures(collector, "gen_ai.client.token.usage")
 
 
 def test_a_journal_that_is_another_one_is_sent_anew(night: Night, collector: Collector, tmp_path: Path) -> None:

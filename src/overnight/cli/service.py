@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -14,7 +15,7 @@ import click
 from overnight import __version__
 from overnight.cli import home
 from overnight.cli.paper import Paper, note, say, say_json
-from overnight.errors import BadInput, OvernightError, Refused
+from overnight.errors import BadInput, OvernightError, Refused, StateNotWritable
 
 if TYPE_CHECKING:
     from overnight.service.install import Done
@@ -92,6 +93,8 @@ def remove(manager: str | None, force: bool) -> None:
     for line in done.ran:
         say(("ran  ", "dim"), line)
     _told(done)
+    for line, words in done.failed.items():
+        note(f"`{line}` failed: {words}. What it was to end may still run, or start again: carry it out yourself.")
 
 
 @service.command()
@@ -147,7 +150,13 @@ def _prepared(part: str) -> Path:
 
     os.environ.update(read_environment(place(os.environ)))
     state = home.state_folder()
-    Log(state / f"{part}.log", LogRules.of(home.settings().logs)).take()
+    log = state / f"{part}.log"
+    try:
+        Log(log, LogRules.of(home.settings().logs)).take()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # passes: the manager starts it again
+            raise
+        raise StateNotWritable(path=log, reason=error.strerror) from error
     return state
 
 

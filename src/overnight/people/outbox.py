@@ -126,7 +126,7 @@ class Outbox:
         now = self._journal.clock.now()
         with self._journal.tx("notice"):
             row = self._db.execute("SELECT id, first FROM notice WHERE key = ? AND open = 1", (notice.key,)).fetchone()
-            if row is not None and now - row["first"] < self._settings.repeat:
+            if row is not None and 0 <= now - row["first"] < self._settings.repeat:  # else a clock was set back
                 self._db.execute("UPDATE notice SET count = count + 1, last = ? WHERE id = ?", (now, row["id"]))
                 return False
             self._db.execute("UPDATE notice SET open = 0 WHERE key = ? AND open = 1", (notice.key,))
@@ -215,8 +215,8 @@ class Outbox:
 
     def _opens(self, name: str, now: float) -> float | None:
         """When the target may get another message; None: now."""
-        sql = "SELECT min(at) AS at FROM delivery WHERE target = ? AND state = 'sent' AND at > ? GROUP BY batch ORDER BY at DESC"
-        sent = [row["at"] for row in self._db.execute(sql, (name, now - _HOUR_S)).fetchall()]
+        sql = "SELECT min(at) AS at FROM delivery WHERE target = ? AND state = 'sent' AND at > ? AND at <= ? GROUP BY batch ORDER BY at DESC"
+        sent = [row["at"] for row in self._db.execute(sql, (name, now - _HOUR_S, now)).fetchall()]
         return sent[self._settings.most - 1] + _HOUR_S if len(sent) >= self._settings.most else None
 
     def unfinished(self) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ The tool is a child that reads from a pipe which only this process has open: it 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,8 @@ class Awake:
     def _ended(self, child: subprocess.Popen[bytes]) -> None:
         """It should not have: it was refused, or somebody ended it."""
         assert child.stderr is not None
-        said = child.stderr.read(2000).decode(errors="replace").strip().splitlines()
+        os.set_blocking(child.stderr.fileno(), False)  # what it started may live on and have it open
+        said = (child.stderr.read(2000) or b"").decode(errors="replace").strip().splitlines()
         self.close()
         if self._clock() - self._since < HELD_S:
             self._next(said[-1] if said else f"it ended with {child.returncode}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import uuid
@@ -96,7 +97,7 @@ def _put(path: Path, text: str, standing: FileStanding) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if standing in (FileStanding.EDITED, FileStanding.FOREIGN):
-            path.replace(path.with_name(f"{path.name}.bak"))
+            path.replace(_free(path))
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with os.fdopen(fd, "wb") as file:
             file.write(text.encode(_encoding(path)))
@@ -107,6 +108,12 @@ def _put(path: Path, text: str, standing: FileStanding) -> str:
         part.unlink(missing_ok=True)
         raise StateNotWritable(path=path, reason=error.strerror) from error
     return {FileStanding.MISSING: "written", FileStanding.OUTDATED: "brought up to date"}.get(standing, "replaced")
+
+
+def _free(path: Path) -> Path:
+    """Where what is not ours goes: a name that nothing has, so that none before it is lost."""
+    names = (path.with_name(f"{path.name}.bak{f'-{n}' if n else ''}") for n in itertools.count())
+    return next(each for each in names if not each.exists() and not each.is_symlink())
 
 
 def take_away(paths: list[Path], *, force: bool) -> dict[Path, str]:

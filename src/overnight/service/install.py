@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from overnight.errors import Unavailable
 from overnight.service.files import FileStanding, look, put, sealed, take_away
-from overnight.service.managers import Argv, Ways, may_fail
+from overnight.service.managers import Argv, Ways, last_of, may_fail
 from overnight.service.plan import PARTS, Manager, Plan
 
 #: Seconds that a manager may take to answer. Ending a daemon in order is part of some answers.
 PATIENCE_S = 150.0
-#: Runs a command: exit code, output and complaints. 127: it is not there.
+#: Runs a command: exit code, output and complaints. `NOT_ASKED`: it did not answer, could not be run, is not there.
 Runner = Callable[[Sequence[str]], tuple[int, str]]
 
 
@@ -26,6 +26,8 @@ class Done(Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     #: Commands that were carried out, as a person types them.
     ran: tuple[str, ...] = ()
+    #: Commands of a removal that failed, and what was said.
+    failed: dict[str, str] = {}
 
 
 class PartView(Struct, frozen=True, kw_only=True):
@@ -81,17 +83,26 @@ def install(ways: Ways, plan: Plan, run: Runner, *, force: bool, told: Callable[
 def remove(ways: Ways, run: Runner, *, force: bool) -> Done:
     """End and forget what was installed; files that Overnight did not write as they are now stay.
 
-    A manager that does not answer keeps nothing from being removed: it has nothing running then either.
+    A manager that does not answer keeps nothing from being removed; what it did not do is in `failed`.
     """
     paths = {part: ways.folder / ways.names[part] for part in PARTS}
     ours = [part for part, path in paths.items() if _ours(path, force=force)]
-    ended = _carried_out_as_far(ways.stop(ours) if ours else [], run)
+    failed: dict[str, str] = {}
+    ended = _carried_out_as_far(ways.stop(ours) if ours else [], run, failed)
     files = {str(path): what for path, what in take_away(list(paths.values()), force=force).items()}
-    return Done(files=files, ran=(*ended, *_carried_out_as_far(ways.after if ours else [], run)))
+    after = _carried_out_as_far(ways.after if ours else [], run, failed)
+    return Done(files=files, ran=(*ended, *after), failed=failed)
 
 
-def _carried_out_as_far(commands: Sequence[Argv], run: Runner) -> tuple[str, ...]:
-    return tuple(" ".join(argv) for argv in commands if not run(argv)[0])
+def _carried_out_as_far(commands: Sequence[Argv], run: Runner, failed: dict[str, str]) -> tuple[str, ...]:
+    done = list[str]()
+    for argv in commands:
+        code, said = run(argv)
+        if not code:
+            done.append(" ".join(argv))
+        elif not may_fail(argv):
+            failed[" ".join(argv)] = last_of(said)
+    return tuple(done)
 
 
 def _ours(path: Path, *, force: bool) -> bool:
@@ -104,9 +115,8 @@ def carried_out(commands: Sequence[Argv], run: Runner) -> tuple[str, ...]:
     for argv in commands:
         code, said = run(argv)
         if code and not may_fail(argv):
-            words = said.strip().splitlines()
             problem = (
-                f"`{' '.join(argv)}` failed ({code}): {words[-1].strip() if words else 'it said nothing'}. "
+                f"`{' '.join(argv)}` failed ({code}): {last_of(said)}. "
                 "The files are there; once the service manager answers, `overnight service install` goes on."
             )
             raise Unavailable(problem=problem)

@@ -17,6 +17,8 @@ from overnight.service.wsl import TASKS, tasks
 
 #: A command line.
 Argv = list[str]
+#: Exit codes of a command that did not answer in time, could not be run, or is not there: nobody knows anything then.
+NOT_ASKED = (124, 126, 127)
 
 
 class Answer(Struct, frozen=True):
@@ -86,7 +88,7 @@ def _systemd(folder: Path) -> Ways:
 def systemd_heard(code: int, said: str) -> Answer:
     """`systemctl show`."""
     if code:
-        return Answer(said=_last(said))
+        return Answer(said=last_of(said))
     found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     pid = int(found.get("MainPID", "0") or 0)
     words = f"{found.get('ActiveState', 'unknown')} ({found.get('SubState', 'unknown')})"
@@ -123,7 +125,7 @@ def _launchd(folder: Path, uid: int) -> Ways:
 def launchd_heard(code: int, said: str) -> Answer:
     """`launchctl print`; 113 where it knows no such service."""
     if code:
-        return Answer(enabled=False, running=False, said="not loaded") if code == 113 else Answer(said=_last(said))
+        return Answer(enabled=False, running=False, said="not loaded") if code == 113 else Answer(said=last_of(said))
     state = re.search(r"(?m)^\s*state = (.+)$", said)
     pid = re.search(r"(?m)^\s*pid = (\d+)$", said)
     return Answer(True, pid is not None, int(pid[1]) if pid else None, state[1].strip() if state else "")
@@ -156,13 +158,15 @@ _GOES: tuple[tuple[str, list[str]], ...] = (("/End", []), ("/Delete", ["/F"]))
 
 def windows_heard(code: int, said: str) -> Answer:
     """`schtasks /Query` as CSV: name, next run, status; in Windows' own language. The process is one of Linux'."""
+    if code in NOT_ASKED:
+        return Answer(said=last_of(said))
     if code:
-        return Answer(enabled=False, running=False, said=_last(said))
+        return Answer(enabled=False, running=False, said=last_of(said))
     rows = [row for row in csv.reader(said.splitlines()) if len(row) >= 3]
     return Answer(enabled=bool(rows), said=rows[0][2] if rows else "")
 
 
-def _last(said: str) -> str:
+def last_of(said: str) -> str:
     """The last words of what was said."""
     lines = said.strip().splitlines()
     return lines[-1].strip() if lines else "it said nothing"

@@ -38,7 +38,10 @@ def read_environment(path: Path) -> dict[str, str]:
         known = os.fstat(fd)
         if not stat.S_ISREG(known.st_mode) or known.st_uid != os.geteuid() or known.st_mode & 0o077:
             raise Refused(problem=f"{path} holds logins and others may read or change it: `chmod 600 {path}`.")
-        text = file.read(_MOST).decode("utf-8", "surrogateescape")
+        data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise BadInput(problem=f"{path} is larger than {_MOST >> 20} MiB: it holds more than lines such as NAME=VALUE.")
+    text = data.decode("utf-8", "surrogateescape")
     found: dict[str, str] = {}
     for n, line in enumerate(text.splitlines(), 1):
         words = line.strip()

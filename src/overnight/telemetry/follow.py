@@ -30,6 +30,8 @@ MOST_EVENTS = 500
 FIRST_S, MOST_S = 5.0, 300.0
 #: Seconds after which metrics are sent although nothing has ended.
 METRICS_S = 60.0
+#: What a record brings about that is damaged, or of a form that nobody knows.
+_UNREADABLE = (TypeError, LookupError, ArithmeticError, OSError)
 Now = tuple[str, str, int, Mapping[str, Value]]
 
 
@@ -125,7 +127,7 @@ class Follower:
         sent = refused = missed = 0
         for event in self._next(db, progress.seq):
             try:
-                for each in self._drawing.of(db, event):
+                for each in self._drawn(db, event):
                     if isinstance(each, Measured):
                         fresh.add(each)
                         continue
@@ -152,6 +154,13 @@ class Follower:
             self._well(progress)
         kept.write(self._home, progress)
         return True
+
+    def _drawn(self, db: sqlite3.Connection, event: Event) -> Iterator[Span | Measured]:
+        """Raises ValueError for a record that can't be read. What a collector raises is not looked at here."""
+        try:
+            yield from self._drawing.of(db, event)
+        except _UNREADABLE as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
 
     def _next(self, db: sqlite3.Connection, after: int) -> tuple[Event, ...]:
         """All at once: no read lock is held while something is sent."""

@@ -38,11 +38,14 @@ class Progress(Struct, kw_only=True):
 
 
 def read(home: Path) -> Progress | None:
-    """None where there is none, or none that can be read."""
+    """None where there is none, or none that can be read. Measures that another Overnight added up otherwise are left
+    out: they begin anew."""
     try:
-        return msgspec.json.decode((home / FILE).read_bytes(), type=Progress)
+        found = msgspec.json.decode((home / FILE).read_bytes(), type=Progress)
     except (OSError, msgspec.MsgspecError):
         return None
+    found.measures = found.measures.known()
+    return found
 
 
 def write(home: Path, progress: Progress) -> None:

@@ -78,6 +78,16 @@ class Measures(Struct):
                     sum(pair) for pair in zip(point.buckets or [0] * len(new.buckets), new.buckets, strict=True)
                 ]
 
+    def known(self) -> Measures:
+        """What this Overnight measures too; another one may have had other instruments, or other buckets."""
+        found = Measures()
+        for name, points in self.series.items():
+            if (instrument := INSTRUMENTS.get(name)) is not None:
+                buckets = len(instrument.bounds) + 1 if instrument.bounds else 0
+                same = {key: point for key, point in points.items() if len(point.buckets) == buckets}
+                found.series |= {name: same} if same else {}
+        return found
+
     def _point(self, name: str, key: str) -> Point:
         points = self.series.setdefault(name, {})
         if key not in points and len(points) >= MOST_SERIES:
