@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,9 +14,9 @@ from typing import Any
 
 from overnight.agents.scripted import Say, Use, playing
 from overnight.agents.scripted.script import Play, Scenario, Script, Step
-from overnight.durable.client import Client
-from overnight.missions.codec import builtins
-from overnight.missions.task import Phase, Repo, Task
+from overnight.missions.task import Repo, Task
+from testkit.computer import environment, submit
+from testkit.repos import git, repository
 
 KEY = "sk-ant-api03-Tr7Ue4Io1Pa8Sd5Fg2Hj9Kl6"
 PATIENCE_S = 120.0
@@ -43,27 +42,15 @@ class Machine:
 
     def __init__(self, folder: Path, config: str = "") -> None:
         self.folder, self.home, self.repo, self.config = folder, folder / "state", folder / "repo", config
-        self.env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder / "person"),
-            "OVERNIGHT_HOME": str(self.home),
-            "OVERNIGHT_WEB": "off",
-            "OVERNIGHT_CONFIG": str(folder / "config.toml"),
-            "ANTHROPIC_API_KEY": KEY,
-        }
+        self.env = environment(folder, self.home, HOME=str(folder / "person"), ANTHROPIC_API_KEY=KEY)
         (folder / "person").mkdir()
-        self.repo.mkdir()
-        (self.repo / "overnight.toml").write_text(POLICY)
-        (self.repo / "seed.txt").write_text("seed\nof it\n")
-        for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "Seed")):
-            self.git(*words)
+        repository(self.repo, {"overnight.toml": POLICY, "seed.txt": "seed\nof it\n"})
         self.settle("http://127.0.0.1:9")
         assert self.overnight("repo", "add", str(self.repo), "--name", "repo").returncode == 0
 
     def git(self, *words: str) -> str:
-        who = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-        done = subprocess.run(["git", *who, *words], cwd=self.repo, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        """git in the person's own folder."""
+        return git(self.repo, *words)
 
     def settle(self, url: str) -> None:
         """Settings whose model is at this address."""
@@ -98,9 +85,7 @@ class Machine:
             id=task, repo=Repo(name="repo", path=str(self.repo), target="main"), title=task, text="Do the work.",
             as_is=True,
         )  # fmt: skip
-        Client(self.home).call(
-            "submit", id=task, flow="task", lane="repo", input=builtins(made), phase=Phase.QUEUED, pool="work"
-        )
+        submit(self.home, made)
 
     def night(self, task: str, *scripts: tuple[Step, ...], queue: Callable[[], str] | None = None) -> list[Any]:
         """One night in which this task ends; what the model was asked. queue: queues another one and says its id."""
