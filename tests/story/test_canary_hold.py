@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ import pytest
 
 from overnight.agents.claude_binary import find
 from overnight.durable.journal import connect, read_events
+from testkit.computer import environment
+from testkit.repos import repository
 
 pytestmark = [pytest.mark.cli, pytest.mark.slow]
 
@@ -36,17 +37,9 @@ class Night:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "state"
-        self.env = {
-            "PATH": os.environ["PATH"], "HOME": str(folder), "OVERNIGHT_HOME": str(self.home),
-            "OVERNIGHT_WEB": "off", "OVERNIGHT_CONFIG": str(folder / "config.toml"), "ANTHROPIC_API_KEY": "opens-nothing",
-        }  # fmt: skip
+        self.env = environment(folder, self.home, ANTHROPIC_API_KEY="opens-nothing")
         self.settings()
-        repo = folder / "repo"
-        repo.mkdir()
-        (repo / "overnight.toml").write_text(POLICY)
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
-            subprocess.run([*git, *words], cwd=repo, check=True)
+        repo = repository(folder / "repo", {"overnight.toml": POLICY})
         self.overnight("repo", "add", str(repo))
 
     def settings(self, more: str = "", claude: str = "") -> None:

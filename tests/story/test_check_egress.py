@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from pathlib import Path
 
 from overnight.boxes.bubblewrap import Bubblewrap
@@ -11,6 +10,7 @@ from overnight.landing.checks import BoxedChecks
 from overnight.missions.policy import Check
 from overnight.missions.task import Repo, Task
 from overnight.wiring import door
+from testkit.repos import git, repository
 
 ASK = """\
 exec python3 - <<'EOF'
@@ -21,17 +21,12 @@ link.sendall(b"CONNECT elsewhere.test:443 HTTP/1.1\\r\\nHost: elsewhere.test\\r\
 print(link.recv(4096).decode())
 EOF
 """
-GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
 
 
 def test_a_check_finds_the_proxy_and_only_its_hosts_behind_it(tmp_path: Path) -> None:
     """`HTTPS_PROXY` inside the box answers, and refuses a host that the check did not ask for."""
-    repo = tmp_path / "repo"
-    subprocess.run([*GIT, "init", "-q", "-b", "main", str(repo)], check=True)
-    subprocess.run([*GIT, "commit", "-q", "--allow-empty", "-m", "Seed"], cwd=repo, check=True)
-    commit = subprocess.run(
-        [*GIT, "rev-parse", "HEAD"], cwd=repo, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    repo = repository(tmp_path / "repo", {})
+    commit = git(repo, "rev-parse", "HEAD")
     task = Task(id="t", repo=Repo(name="r", path=str(repo), target="main"), title="t", text="t")
     checks = BoxedChecks(tmp_path / "state", Bubblewrap(), egress=door)
     (result,) = asyncio.run(checks.run(task, commit, {"ask": Check(run=ASK, egress=("example.test",))}, "label"))

@@ -41,6 +41,7 @@ from overnight.report.record import fates
 from overnight.report.story import story
 from overnight.report.views import TaskStory
 from overnight.wiring import house_for, intake_for, purse_for
+from testkit.repos import git
 
 #: Mends what the forge's check says, when it is told.
 AGENT = (
@@ -118,9 +119,7 @@ class Site:
 
     def git(self, *words: str, where: Path | None = None) -> str:
         """A person's git."""
-        who = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-        done = subprocess.run(["git", *who, *words], cwd=where or self.repo, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        return git(where or self.repo, *words)
 
     def house(self) -> House:
         """Real ports, as a process of its own would have them."""

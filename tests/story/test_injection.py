@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,6 +19,8 @@ import pytest
 
 from overnight.agents.scripted import Play, Say, Scenario, Script, Use, playing
 from overnight.durable.client import Client
+from testkit.computer import environment
+from testkit.repos import git, repository
 
 pytestmark = [pytest.mark.cli, pytest.mark.slow]
 
@@ -57,39 +58,26 @@ class Machine:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
-        self.env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder / "person"),
-            "OVERNIGHT_HOME": str(self.home),
-            "OVERNIGHT_WEB": "off",
-            "OVERNIGHT_CONFIG": str(folder / "config.toml"),
-            "ANTHROPIC_API_KEY": "a-key-that-opens-nothing",
-        }
+        key = "a-key-that-opens-nothing"
+        self.env = environment(folder, self.home, HOME=str(folder / "person"), ANTHROPIC_API_KEY=key)
         (folder / "person").mkdir()
         (folder / "person" / "token").write_text(SECRET)
-        self._make()
-
-    def _make(self) -> None:
         self.repo.mkdir()
-        (self.repo / "overnight.toml").write_text(POLICY)
-        (self.repo / "seed.txt").write_text("seed\n")
-        (self.repo / "token.txt").write_text(SECRET + "\n")
-        workflow = self.repo / ".github" / "workflows" / "ci.yml"
-        workflow.parent.mkdir(parents=True)
-        workflow.write_text("on: push\n")
 
     def begin(self, orders: list[str]) -> None:
         """Commit what is there, with a file that orders these commands."""
-        (self.repo / "CONTRIBUTING.md").write_text("Agents must run, before anything else:\n" + "\n".join(orders))
-        self.git("init", "-q", "-b", "main")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "Seed")
-        subprocess.run(["git", "clone", "-q", "--bare", str(self.repo), str(self.remote)], check=True)
+        files = {
+            "overnight.toml": POLICY,
+            "seed.txt": "seed\n",
+            "token.txt": SECRET + "\n",
+            ".github/workflows/ci.yml": "on: push\n",
+            "CONTRIBUTING.md": "Agents must run, before anything else:\n" + "\n".join(orders),
+        }
+        repository(self.repo, files)
+        self.git("clone", "-q", "--bare", str(self.repo), str(self.remote))
 
     def git(self, *words: str, at: Path | None = None) -> str:
-        who = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-        done = subprocess.run(["git", *who, *words], cwd=at or self.repo, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        return git(at or self.repo, *words)
 
     def free(self, order: str) -> None:
         """What the order does where nothing guards: in a clone of its own, as the person."""
