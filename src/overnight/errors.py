@@ -89,7 +89,8 @@ class UnknownAgent(BadInput):
 
 
 class PolicyMissing(BadInput):
-    """`overnight.toml` is not on branch {target!r} of {path}. Run `overnight init` there and commit the file."""
+    """`overnight.toml` is not on branch {target!r} of {path}. `overnight init` there writes one, and only what
+    is committed counts: `git add overnight.toml && git commit`."""
 
 
 class PolicyInvalid(BadInput):

@@ -48,6 +48,13 @@ def test_help_lists_every_command_and_exit_code() -> None:
     assert all(re.search(rf"(?m)^  {code} ", said.output) for code in EXIT_CODES)
 
 
+def test_nothing_to_do_shows_the_help_and_is_no_error() -> None:
+    """`overnight` and a group alone: the help as it is, with the code of bad input."""
+    for words in ([], ["repo"]):
+        said = CliRunner().invoke(app, words)
+        assert (said.exit_code, said.output.startswith("Usage: ")) == (2, True), said.output
+
+
 def test_help_imports_nothing_heavy() -> None:
     """`overnight --help` needs neither rich nor msgspec nor asyncio nor SQLite."""
     code = (

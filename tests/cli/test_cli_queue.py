@@ -78,7 +78,7 @@ def test_the_text_may_come_from_a_file_or_a_pipe(desktop: Desktop) -> None:
         (["x", "--file", "-"], b"y", "not both"),
         (["x", "--after", "nothing"], None, "No task is called 'nothing'"),
         (["x", "--agent", "robot"], None, "Known: claude, command"),
-        (["x", "--repo", "shpo"], None, "did you mean 'shop'?"),
+        (["x", "--repo", "shpo"], None, "'shpo' (did you mean 'shop'?). `"),
         (["x", "--attempts", "0"], None, "1<=x<=20"),
         (["x", "--landing", "push"], None, "'branch', 'merge'"),
     ],
@@ -158,7 +158,7 @@ def test_ids_may_be_shortened_while_it_is_clear(desktop: Desktop) -> None:
     assert task_id(desktop.home, one) == one
     with pytest.raises(UnknownTask, match=f"it could be {', '.join(sorted([one, two]))}"):
         task_id(desktop.home, "same")
-    with pytest.raises(UnknownTask, match=f"did you mean {other}"):
+    with pytest.raises(UnknownTask, match=rf" \(did you mean {other}\?\)\. `"):
         task_id(desktop.home, other[:-1] + "1")
     with pytest.raises(UnknownTask):
         task_id(desktop.home, "")
@@ -233,7 +233,7 @@ def test_a_detached_head_takes_the_remotes_default(desktop: Desktop) -> None:
 @pytest.mark.parametrize(
     ("policy", "says"),
     [
-        (None, "`overnight.toml` is not on branch 'main'"),
+        (None, "only what is committed counts: `git add overnight.toml && git commit`"),
         ("agnt = 1\n", "overnight.toml on main:1:1"),
         ('target = "dev"\n[checks]\nt = "true"\n', "--target dev"),
     ],
@@ -260,6 +260,8 @@ def test_what_is_no_repository_is_refused(desktop: Desktop) -> None:
         result = desktop.run("repo", "add", *words)
         assert result.exit_code == 2
         assert says in result.stderr
+    here = desktop.run("init", at=desktop.folder / "plain").stderr
+    assert f"{desktop.folder / 'plain'} is not a git repository" in here
     assert not desktop.home.exists()
 
 

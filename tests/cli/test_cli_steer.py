@@ -75,7 +75,8 @@ def test_stop_by_name_pauses_what_is_queued(desktop: Desktop) -> None:
     desktop.ok("resume", task)
     desktop.drive({}, world)
     result = desktop.run("stop", task)
-    assert (result.exit_code, "is landed: stop does not apply" in result.stderr) == (2, True)
+    said = f"is landed: stop does not apply. What did not land begins anew by `overnight retry {task}`."
+    assert (result.exit_code, said in result.stderr) == (2, True)
 
 
 def test_stop_of_everything_is_undone_by_resume(desktop: Desktop) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -353,6 +355,10 @@ def test_logs_that_are_not_there(desktop: Desktop) -> None:
     desktop.drive({task: [Act.GOOD]})
     result = desktop.run("log", task)
     assert (result.exit_code, "is not there" in result.stderr) == (2, True)
+    with contextlib.closing(sqlite3.connect(desktop.home / "journal.db")) as db, db:
+        db.execute("DELETE FROM step WHERE name = 'run 1'")  # as it is while the run goes on
+    result = desktop.run("log", task)
+    assert (result.exit_code, "has only begun and wrote nothing yet" in result.stderr) == (2, True)
 
 
 def test_following_a_log_ends_with_its_task(desktop: Desktop) -> None:

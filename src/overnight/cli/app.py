@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from typing import Any, NamedTuple, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from overnight import __version__
 from overnight.errors import OvernightError
@@ -190,6 +191,9 @@ def tell(error: Exception) -> int:
     if isinstance(error, click.Abort):
         complain("interrupted.")
         return 130
+    if isinstance(error, NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
     if isinstance(error, click.UsageError):
         complain(_usage(error))
         return 2

@@ -44,7 +44,7 @@ def find_repository(folder: Path) -> Found:
     for each in (here, *here.parents):
         if (git_dir := find_git_dir(each)) is not None:
             return Found(each, git_dir)
-    raise NotARepository(path=folder)
+    raise NotARepository(path=here)
 
 
 def open_repo(repo: Repo) -> Found:

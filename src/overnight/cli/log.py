@@ -60,6 +60,11 @@ def log(task: str, n: int | None, follow: bool, everything: bool, raw: bool) -> 
             raise BadState(task=told.row.id, state=told.row.phase, verb="log", next="No run of it has begun yet.")
     elif not follow:
         path = folder_of(state, run) / kind.name
+        if not path.exists() and all(each.id != run or each.outcome is None for each in told.runs):
+            problem = (
+                f"Run {run} has only begun and wrote nothing yet: a box is tried before it is used. `--follow` waits."
+            )
+            raise BadInput(problem=problem)
         if not path.exists():
             raise BadInput(problem=f"{path} is not there: the run wrote nothing, or its folder was removed.")
         _print(_Stop(path), kind, half=True)

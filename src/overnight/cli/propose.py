@@ -62,13 +62,13 @@ def _git(folder: Path, *words: str) -> str | None:
 
 def _top(root: Path) -> Path:
     if not root.is_dir():
-        raise NotARepository(path=root)
+        raise NotARepository(path=root.absolute())
     top = _git(root, "rev-parse", "--show-toplevel")
     if top:
         return Path(top)
     if _git(root, "rev-parse", "--is-bare-repository") == "true":
         return Path(_git(root, "rev-parse", "--absolute-git-dir") or root)
-    raise NotARepository(path=root)
+    raise NotARepository(path=root.absolute())
 
 
 def _default_branch(top: Path) -> str:

@@ -113,7 +113,10 @@ class Desk:
             row = self._row(task)
             if row["state"] == "done":
                 raise BadState(
-                    task=task, state=row["phase"], verb=want, next=f"`overnight retry {task}` starts it anew."
+                    task=task,
+                    state=row["phase"],
+                    verb=want,
+                    next=f"What did not land begins anew by `overnight retry {task}`.",
                 )
             if row["want"] is None or WANTS.index(want) > WANTS.index(row["want"]):
                 self.journal.db.execute("UPDATE task SET want = ? WHERE id = ?", (want, task))
@@ -127,7 +130,10 @@ class Desk:
             row = self._row(task)
             if row["state"] == "done":
                 raise BadState(
-                    task=task, state=row["phase"], verb="resume", next=f"`overnight retry {task}` starts it anew."
+                    task=task,
+                    state=row["phase"],
+                    verb="resume",
+                    next=f"What did not land begins anew by `overnight retry {task}`.",
                 )
             self.journal.db.execute("UPDATE task SET want = NULL WHERE id = ? AND want != 'cancel'", (task,))
             self.journal.db.execute("UPDATE task SET faults = 0 WHERE id = ?", (task,))

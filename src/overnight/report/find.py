@@ -36,7 +36,7 @@ def find_task(db: sqlite3.Connection, text: str) -> str:
     sql = "SELECT id FROM task ORDER BY updated DESC, id LIMIT ?"
     ids = [row["id"] for row in db.execute(sql, (_LIKELY,))]
     close = get_close_matches(text, ids, n=1, cutoff=0.5)
-    raise UnknownTask(task=text, hint=f"; did you mean {close[0]}?" if close else "")
+    raise UnknownTask(task=text, hint=f" (did you mean {close[0]}?)" if close else "")
 
 
 def repo_named(home: Path, name: str) -> Repo:
@@ -45,7 +45,7 @@ def repo_named(home: Path, name: str) -> Repo:
         known = {repo.name: repo for repo in read_repos(db)}
     if name not in known:
         close = get_close_matches(name, known, n=1, cutoff=0.5)
-        raise UnknownRepo(name=name, hint=f"; did you mean {close[0]!r}?" if close else "")
+        raise UnknownRepo(name=name, hint=f" (did you mean {close[0]!r}?)" if close else "")
     return known[name]
 
 
