@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Callable, Coroutine, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -25,11 +23,11 @@ from overnight.missions.task import Repo, Task
 from overnight.ports import Ground, House
 from overnight.warden.events import AnyEvent, Limit, Warned, read_events
 from overnight.wiring import house_for
+from testkit.repos import git, repository
+from testkit.waiting import within
 
 #: More than any scripted run uses.
 PLENTY = Allowance(usd=Decimal(1000))
-#: Seconds after which something that must happen did not.
-PATIENCE = 90.0
 KEY = "sk-zoo-0123456789"
 WORK = "before.txt"
 #: What every animal does first: work that must be kept. It is not committed.
@@ -51,21 +49,17 @@ class Cage:
     # -- building -------------------------------------------------------------------------------------------
 
     def _make_repository(self) -> None:
-        (self.repo / "src").mkdir(parents=True)
-        (self.repo / "overnight.toml").write_text('target = "main"\n[checks]\ntest = "sh check.sh"\n')
-        (self.repo / "src" / "app.py").write_text("print('hello')\n")
-        (self.repo / "check.sh").write_text("grep -q good src/app.py\n")
-        (self.repo / ".gitignore").write_text("ignored/\n")
-        self.git("init", "-q", "-b", "main")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "Begin")
+        files = {
+            "overnight.toml": 'target = "main"\n[checks]\ntest = "sh check.sh"\n',
+            "src/app.py": "print('hello')\n",
+            "check.sh": "grep -q good src/app.py\n",
+            ".gitignore": "ignored/\n",
+        }
+        repository(self.repo, files, message="Begin")
 
     def git(self, *words: str) -> str:
-        """git in the person's own folder."""
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.root), "GIT_CONFIG_NOSYSTEM": "1"}
-        who = ("-c", "user.name=Zoo", "-c", "user.email=zoo@localhost")
-        done = subprocess.run(["git", *who, *words], cwd=self.repo, env=env, capture_output=True, text=True, check=True)
-        return done.stdout
+        """git in the person's own folder; with the white space around what it says."""
+        return git(self.repo, *words, whole=True)
 
     def _environ(self, url: str, program: str) -> dict[str, str]:
         argv = msgspec.json.encode(["sh", "-c", program]).decode()
@@ -167,16 +161,6 @@ class Cage:
 
 
 Visit = Callable[[Cage, House], Coroutine[Any, Any, None]]
-
-
-def within(story: Coroutine[Any, Any, Any]) -> Any:
-    """Run a story; one that hangs fails."""
-
-    async def limited() -> Any:
-        async with asyncio.timeout(PATIENCE):
-            return await story
-
-    return asyncio.run(limited())
 
 
 def bash(command: str) -> Use:
