@@ -14,7 +14,7 @@ from overnight.durable.journal import Observer, verify_journal
 from overnight.judge.limits import CAP_S, FLOOR_S
 from overnight.missions.hold import HoldReason
 from overnight.missions.notice import Priority
-from overnight.people.outbox import Result
+from overnight.people.outbox import MOST_WAIT_S, Result
 
 ONE = """
 [notify]
@@ -105,6 +105,29 @@ def test_a_clock_that_was_set_back_silences_nothing(world: Callable[..., World])
     assert w.outbox.add(notice("disk"))
     w.clock.advance(10)
     assert len(w.send()) == 1
+    w.close()
+
+
+def test_what_waits_since_a_clock_was_ahead_is_told(world: Callable[..., World]) -> None:
+    """An urgent message whose try failed by a clock that was years ahead goes out once the clock is right."""
+    w = world(now=NOON + 4 * 365 * 86400)
+    assert w.outbox.add(notice("disk", Priority.URGENT))
+    for batch in w.outbox.begin():
+        w.outbox.settle(batch.id, DOWN)
+    w.close()
+    w = world()
+    assert w.send() == [("phone", ["disk happened"])]
+    w.close()
+
+
+def test_a_far_end_that_asks_for_years_is_asked_again_after_a_day(world: Callable[..., World]) -> None:
+    """`Retry-After` without measure puts nothing off for ever."""
+    w = world()
+    w.outbox.add(notice("now", Priority.URGENT))
+    (batch,) = w.outbox.begin()
+    w.outbox.settle(batch.id, Result(ok=False, why="429", retry_after=float("inf")))
+    assert w.outbox.next_due() == NOON + MOST_WAIT_S
+    assert w.send() == []
     w.close()
 
 

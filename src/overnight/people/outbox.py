@@ -32,6 +32,10 @@ _AT_ONCE = 500
 #: Seconds that what is not urgent waits for more of its kind.
 _FOLD_S = 2.0
 _HOUR_S = 3600.0
+#: Seconds that a far end may ask for at most before it is tried again.
+MOST_WAIT_S = 86400.0
+#: Nothing is put off for longer: what is due later was put off by a clock that was set back since, and is due now.
+_NEVER_S = 2 * 86400.0
 #: Facts that go into one message at most; questions that go into one each, and not together.
 _BATCH, _ALONE = 200, 3
 #: Why the engine releases what a person had no part in.
@@ -158,10 +162,10 @@ class Outbox:
         """What is due now, at most one message for each target; it counts as being sent from here on."""
         now = self._journal.clock.now()
         sql = (
-            "SELECT DISTINCT target FROM delivery WHERE state = 'waiting' AND due <= ? "
+            "SELECT DISTINCT target FROM delivery WHERE state = 'waiting' AND (due <= ? OR due > ?) "
             "AND target NOT IN (SELECT target FROM delivery WHERE state = 'sending') ORDER BY target"
         )
-        targets = [row["target"] for row in self._db.execute(sql, (now,)).fetchall()]
+        targets = [row["target"] for row in self._db.execute(sql, (now, now + _NEVER_S)).fetchall()]
         if not targets:
             return []
         with self._journal.tx("outbox begin"):
@@ -189,9 +193,10 @@ class Outbox:
     def _waiting(self, name: str, now: float) -> list[sqlite3.Row]:
         sql = (
             "SELECT delivery.id, delivery.tries, delivery.rank, notice.value, notice.count FROM delivery "
-            "JOIN notice ON notice.id = delivery.notice WHERE target = ? AND state = 'waiting' AND due <= ? ORDER BY delivery.rank, delivery.id LIMIT ?"
+            "JOIN notice ON notice.id = delivery.notice WHERE target = ? AND state = 'waiting' AND (due <= ? OR due > ?) "
+            "ORDER BY delivery.rank, delivery.id LIMIT ?"
         )
-        rows = self._db.execute(sql, (name, now, _BATCH)).fetchall()
+        rows = self._db.execute(sql, (name, now, now + _NEVER_S, _BATCH)).fetchall()
         gone = [row for row in rows if not self._still(decode(row["value"], Notice))]
         for row in gone:
             self._moot("id = ?", (row["id"],), "it was over before it was told")
@@ -245,7 +250,7 @@ class Outbox:
                     "notify.dead", why=result.why, target=target, message=batch, facts=len(rows), tries=tries
                 )
             else:
-                wait = max(backoff(tries, batch), result.retry_after or 0.0)
+                wait = max(backoff(tries, batch), min(result.retry_after or 0.0, MOST_WAIT_S))
                 sql = "UPDATE delivery SET state = 'waiting', why = ?, due = ? WHERE batch = ? AND state = 'sending'"
                 self._db.execute(sql, (result.why, now + wait, batch))
 

@@ -22,6 +22,7 @@ from overnight.people.channels.http import Answer, Garbled, exchange
 from overnight.people.channels.inbound import Inbound, Reply
 from overnight.people.deliver import cleaned
 from overnight.people.operators import People
+from overnight.people.outbox import MOST_WAIT_S
 from overnight.people.record import Record
 from overnight.people.settings import Kind, NotifySettings, Target
 
@@ -81,7 +82,8 @@ class Listeners:
                     inbound.deaf(why)
             self._say(f"{name} is not heard: {why}; it is tried again")
             clock = self._journal.clock
-            await clock.wait(asyncio.Event(), clock.now() + max(backoff(row, f"{name} {row}"), wait))
+            wait = max(backoff(row, f"{name} {row}"), min(wait, MOST_WAIT_S))
+            await clock.wait(asyncio.Event(), clock.now() + wait)
 
     async def _until_it_fails(self, target: Target, inbound: Inbound, well: Callable[[], None]) -> tuple[str, float]:
         """(why, seconds that the far end wants to be left alone)."""

@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class _Parameters(Struct, frozen=True):
-    retry_after: int | None = None
+    retry_after: float | None = None
 
 
 class _Envelope(Struct, frozen=True):
@@ -110,8 +110,7 @@ def _opened(answer: Answer) -> bytes:
             raise Refused(answer.status, "without words", None) from error
         raise Garbled("its answer is none of the Bot API's") from error
     if not envelope.ok:
-        wait = envelope.parameters.retry_after
-        raise Refused(answer.status, envelope.description, None if wait is None else float(wait))
+        raise Refused(answer.status, envelope.description, envelope.parameters.retry_after)
     return bytes(envelope.result)
 
 
