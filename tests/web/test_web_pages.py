@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -15,13 +14,7 @@ from web_lab import Http, Lab, wait
 from web_lab import held as waits
 from web_served import Pages
 
-from overnight.dashboard.words import LANGUAGES, texts, weekday
-from overnight.missions.hold import HoldReason
-from overnight.missions.run import End
-from overnight.missions.task import Phase
-from overnight.ports import Mechanism
 from overnight.report.soaked import Promise, Soaked, keep
-from overnight.report.views import State
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 expect.set_options(timeout=PATIENCE_MS)
@@ -256,27 +249,3 @@ def test_another_language(pages: Pages, chromium: Browser) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("The daemon does not run")
     finally:
         context.close()
-
-
-def _said() -> set[str]:
-    """Every text that templates and timeline show, also those that are chosen by a value."""
-    folder = Path(__file__).parents[2] / "src" / "overnight" / "dashboard"
-    found = {each.value for kind in (HoldReason, State, Mechanism) for each in kind}
-    found |= {each.value.capitalize() for each in Phase} | {each.value.replace("-", " ") for each in End}
-    found |= {weekday(86400.0 * n) for n in range(7)}
-    for file in folder.glob("templates/*.html"):
-        text = file.read_text()
-        found |= set(re.findall(r"""\bt\(["']((?:[^"'\\]|\\.)*)["']""", text))
-        for table in re.findall(r"(?:t\(|set sorts = )\{(.*?)\}", text):
-            found |= set(re.findall(r':\s*"([^"]+)"', table))
-    return found | set(re.findall(r'say\(\s*"((?:[^"\\]|\\.)*)"', (folder / "timeline.py").read_text()))
-
-
-@pytest.mark.parametrize("language", [code for code in LANGUAGES if code != "en"])
-def test_every_text_is_in_every_language(language: str) -> None:
-    """No text is missing, and each has the places that its English has."""
-    known = texts(language)
-    assert _said() - set(known) == set()
-    for text, said in known.items():
-        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", said)), text
-    assert json.dumps(known)

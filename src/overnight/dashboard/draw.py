@@ -9,10 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
-from overnight.dashboard.words import FILTERS, LANGUAGES, Say, speaker
+from overnight.dashboard.words import FILTERS, LANGUAGES, Say, clock, reteller, speaker
 from overnight.guard.redact import sanitised
 
 #: What is sent with a page; the browser keeps each for ever, since its address changes with its content.
@@ -52,6 +53,12 @@ def _is_new(part: object, whole: str) -> bool:
     return str(part) not in whole
 
 
+@pass_context
+def _clock(context: Context, at: float | None, now: float | None = None) -> str:
+    """A moment, in the language of the page."""
+    return clock(at, now, context["t"])
+
+
 class Drawer:
     """The templates, for one redactor."""
 
@@ -63,11 +70,11 @@ class Drawer:
             loader=FileSystemLoader(folder() / "templates"), autoescape=True, undefined=StrictUndefined, finalize=final,
             trim_blocks=True, lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
-        self._env.filters.update(FILTERS)
+        cast("dict[str, Any]", self._env.filters).update({**FILTERS, "clock": _clock})
         cast("dict[str, Any]", self._env.tests)["not_in"] = _is_new
         cast("dict[str, Any]", self._env.globals).update(asset=asset, languages=LANGUAGES)
 
     def draw(self, name: str, language: str, **values: Any) -> str:
         """One template in one language."""
         say: Say = speaker(language)
-        return self._env.get_template(name).render(t=say, language=language, **values)
+        return self._env.get_template(name).render(t=say, retell=reteller(language), language=language, **values)

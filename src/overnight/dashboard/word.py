@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from overnight.dashboard.shared import Pages, form_of
-from overnight.dashboard.words import speaker
+from overnight.dashboard.words import reteller, speaker
 from overnight.errors import BadInput, DaemonSilent, DaemonUnreachable
 from overnight.missions.approval import Action, Redeemed, Refusal
 from overnight.people.operators import LINK
@@ -60,7 +60,8 @@ async def _decided(pages: Pages, request: Request, tokens: str) -> Said:
     """A form of ours was sent: the shield let no other origin pass, and here one must be named."""
     if "origin" not in request.headers:
         raise HTTPException(403, "Only the page of the link decides.")
-    form, say = await form_of(request), speaker(pages.language(request))
+    language = pages.language(request)
+    form, say, retell = await form_of(request), speaker(language), reteller(language)
     if form.get("token", "") not in tokens.split("."):
         raise BadInput(problem="The form does not belong to this link. Open the link again.")
     given = await _asked(
@@ -71,7 +72,7 @@ async def _decided(pages: Pages, request: Request, tokens: str) -> Said:
         case Redeemed(task=task, commit=commit, action=action):
             return Said(ok=True, words=f"{say(_DONE[action])}: {task} {commit[:12]}".rstrip())
         case Refusal(words=words):
-            return Said(ok=False, words=f"{say('Not taken')}: {words}.")
+            return Said(ok=False, words=f"{say('Not taken')}: {retell(words)}.")
 
 
 _DONE = {

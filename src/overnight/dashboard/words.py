@@ -1,11 +1,14 @@
 """What pages say, in English and in other languages; times and sums as people read them.
 
-The English text is its own key. A text that a language lacks is shown in English.
+The English text is its own key. A text that a language lacks is shown in English. So is what was recorded, and what agents
+and people said: only sentences that are put together elsewhere for whoever looks, such as what came of a button, are known
+here by their pattern.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -17,6 +20,12 @@ from overnight.missions.units import show_duration, show_size
 #: Code -> name, as its speakers call it.
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 Say = Callable[..., str]
+_PLACE = re.compile(r"\{\w+\}")
+#: Places of sentences that hold a number; and those that hold a sentence or a word of ours. All others hold names.
+_NUMBERS, _RETOLD = (
+    frozenset({"n", "all", "count", "cut"}),
+    frozenset({"why", "next", "state", "verb", "reason", "end", "rest"}),
+)
 
 
 @cache
@@ -39,6 +48,44 @@ def speaker(language: str) -> Say:
     return say
 
 
+@cache
+def sentences(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Patterns of English sentences that others put together, the most exact first, with what they are in this language."""
+    if language not in LANGUAGES or language == "en":
+        return ()
+    file = resources.files("overnight.dashboard") / "texts" / f"{language}.told.json"
+    known: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    exact = sorted(known, key=lambda text: -len(_PLACE.sub("", text)))
+    return tuple((_pattern(text), known[text]) for text in exact)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """`{task} goes on.` as what it looks like with values in it."""
+    parts = re.split(r"\{(\w+)\}", text)
+    held = {part: r"\d+" if part in _NUMBERS else ".+?" for part in parts[1::2]}
+    return re.compile(
+        "".join(f"(?P<{part}>{held[part]})" if n % 2 else re.escape(part) for n, part in enumerate(parts)), re.DOTALL
+    )
+
+
+def reteller(language: str) -> Callable[[str], str]:
+    """`retell("fix-login-7k3f goes on.")` in a language; what no pattern knows stays as it is."""
+
+    def retell(text: str) -> str:
+        for pattern, said in sentences(language):
+            if (found := pattern.fullmatch(text)) is not None:
+                places = found.groupdict()
+                return said.format(
+                    **{name: part(value) if name in _RETOLD else value for name, value in places.items()}
+                )
+        return text
+
+    def part(text: str) -> str:
+        return texts(language).get(text) or retell(text)
+
+    return retell
+
+
 def choose(cookie: str, accepted: str) -> str:
     """The language of a request: what was chosen, else what the browser prefers, else English."""
     if cookie in LANGUAGES:
@@ -50,15 +97,17 @@ def choose(cookie: str, accepted: str) -> str:
     return "en"
 
 
-def clock(at: float | None, now: float | None = None) -> str:
-    """`03:12` today, `Mon 03:12` within a week, otherwise its date."""
+def clock(at: float | None, now: float | None = None, say: Say = str) -> str:
+    """`03:12` today, `Mon 03:12` within a week, otherwise its date. say: names of days and months in a language."""
     if at is None:
         return "–"
     now = time.time() if now is None else now
     then, today = time.localtime(at), time.localtime(now)
     if then[:3] == today[:3]:
         return time.strftime("%H:%M", then)
-    return time.strftime("%a %H:%M" if abs(now - at) < 6 * 86400 else "%d %b %Y", then)
+    if abs(now - at) < 6 * 86400:
+        return f"{say(weekday(at)[:3])} {time.strftime('%H:%M', then)}"
+    return f"{then.tm_mday:02d} {say(MONTHS[then.tm_mon - 1])} {then.tm_year}"
 
 
 def day(at: float) -> str:
@@ -71,6 +120,7 @@ def weekday(at: float) -> str:
     return _WEEKDAYS[time.localtime(at).tm_wday]
 
 
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
