@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -19,14 +17,12 @@ from textual.pilot import Pilot
 from overnight.api.site import Site
 from overnight.config import parse_settings
 from overnight.durable.client import Client
-from overnight.durable.journal import connect
-from overnight.missions.codec import builtins
-from overnight.missions.task import Phase, Repo, Task
 from overnight.watch.app import Watching
 from overnight.web_process import machine_of
+from testkit.computer import Computer, config, policy
+from testkit.waiting import PATIENCE as HAPPENS_WITHIN_S
+from testkit.waiting import soon
 
-#: How long something may take that only needs to happen.
-HAPPENS_WITHIN_S = 120.0
 #: Does what the first letters of the task's id say.
 AGENT = """
 case "$OVERNIGHT_TASK" in
@@ -36,73 +32,25 @@ case "$OVERNIGHT_TASK" in
   *) echo "work of $OVERNIGHT_TASK" > "$OVERNIGHT_TASK.txt" && echo done ;;
 esac
 """
-CONFIG = """
-[work]
-total = 4
-per_repo = 4
-[box]
-name = "none"
-i_know = true
-[agents.command]
-argv = ["sh", "-c", {agent}]
-"""
-POLICY = """
-target = "main"
-landing = "merge"
-agent = "command"
-[checks]
-test = "test ! -e broken.txt"
-[limits]
-attempts = 1
-[box]
-minimum = "none"
-[judges]
-families = 0
-[clarify]
-threshold = 101
-[risk]
-asks_from = 0
-"""
-GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
 
 
-class Lab:
+class Lab(Computer):
     """One machine with its state folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.home, self.repo = folder, folder / "state", folder / "shop"
-        self.env = {
-            "PATH": os.environ["PATH"], "HOME": str(folder), "OVERNIGHT_HOME": str(self.home), "LANG": "C.UTF-8",
-            "OVERNIGHT_CONFIG": str(folder / "config.toml"), "OVERNIGHT_WEB": "off", "TERM": "xterm-256color",
-        }  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         os.mkfifo(folder / "gate")
-        self.config = CONFIG.format(agent=json.dumps(AGENT.format(gate=folder / "gate")))
-        (folder / "config.toml").write_text(self.config)
-        self.repo.mkdir()
-        (self.repo / "seed.txt").write_text("seed\n")
-        (self.repo / "overnight.toml").write_text(POLICY)
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
-            subprocess.run([*GIT, *words], cwd=self.repo, check=True)
+        self.config = config(AGENT.format(gate=folder / "gate"), "[work]\ntotal = 4\nper_repo = 4\n")
+        rules = policy("[limits]\nattempts = 1\n[risk]\nasks_from = 0\n", check="test ! -e broken.txt")
+        super().__init__(folder, self.config, rules, name="shop", LANG="C.UTF-8", TERM="xterm-256color")
         self.ok("repo", "add", str(self.repo))
         self._daemon: subprocess.Popen[bytes] | None = None
-
-    def ok(self, *words: str) -> str:
-        """A command of the command line that must work; what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "overnight", *words], env=self.env, cwd=self.folder, capture_output=True,
-            text=True, check=False, timeout=HAPPENS_WITHIN_S,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
 
     # -- the daemon -----------------------------------------------------------------------------------------
 
     def up(self) -> None:
         """Start it; return when it answers."""
-        with (self.folder / "daemon.log").open("ab") as log:
-            command = [sys.executable, "-P", "-m", "overnight", "up", "--plain"]
-            self._daemon = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._daemon = self.spawn("overnight", "up", "--plain")
         happens(lambda: Client(self.home).running(), "the daemon answers")
 
     def kill(self) -> None:
@@ -122,22 +70,9 @@ class Lab:
 
     # -- tasks ----------------------------------------------------------------------------------------------
 
-    def add(self, name: str, title: str = "") -> None:
-        """Queue a task."""
-        repo = Repo(name="shop", path=str(self.repo), target="main")
-        task = Task(id=name, repo=repo, title=title or f"Do {name}", text=f"Do {name}.")
-        Client(self.home).call(
-            "submit", id=name, flow="task", lane="shop", input=builtins(task), phase=Phase.QUEUED, pool="work"
-        )
-
     def row(self, name: str) -> dict[str, Any]:
         """A task as the journal has it."""
         return self.rows("SELECT *, json_extract(hold, '$.reason') AS reason FROM task WHERE id = ?", name)[0]
-
-    def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
-        """What the journal says."""
-        with contextlib.closing(connect(self.home / "journal.db", read_only=True)) as db:
-            return [dict(row) for row in db.execute(sql, args)]
 
     def held(self, name: str, reason: str) -> None:
         """Queue a task, and wait until it waits for this."""
@@ -171,13 +106,12 @@ class Lab:
 
 def happens(look: Callable[[], Any], what: str) -> Any:
     """What `look` gives as soon as it gives something."""
-    end = time.monotonic() + HAPPENS_WITHIN_S
-    while time.monotonic() < end:
+
+    def found() -> Any:
         with contextlib.suppress(sqlite3.Error, IndexError):
-            if found := look():
-                return found
-        time.sleep(0.02)
-    raise AssertionError(f"it did not happen: {what}")
+            return look()
+
+    return soon(found, lambda: what)
 
 
 async def until(pilot: Pilot[None], look: Callable[[], Any]) -> Any:
