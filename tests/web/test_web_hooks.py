@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from web_lab import POLICY, Http, Lab, wait
+from web_lab import Http, Lab, rules, wait
 from web_served import Pages
 
 from overnight.api.hooks import PATH
@@ -149,15 +148,14 @@ def forged(lab: Lab, github: LocalGitHub) -> None:
         + f'[forge]\nkind = "github"\napi = "{github.api}"\ngit = "{github.git}"\nspare = 0\n'
         "[bounds]\nallow_remote_writes = true\n"
     )
-    policy = POLICY.format(asks=100, unclear=101).replace('landing = "merge"', 'landing = "pr"')
+    policy = rules().replace('landing = "merge"', 'landing = "pr"')
     (lab.repo / "overnight.toml").write_text(f'allow_remote_writes = true\n{policy}[forge]\nsettle = "1h"\n')
-    git = ("git", "-c", "user.name=t", "-c", "user.email=t@localhost")
     for words in (
         ("commit", "-q", "-a", "-m", "By the forge"),
         ("push", "-q", str(github.store.git_dir), "main"),
         ("remote", "add", "origin", f"{github.git}/{github.store.place}.git"),
     ):
-        subprocess.run([*git, *words], cwd=lab.repo, check=True)
+        lab.git(*words)
     lab.env |= {"OVERNIGHT_WEBHOOK_SECRET": SECRET, "OVERNIGHT_GITHUB_TOKEN": TOKEN}
 
 

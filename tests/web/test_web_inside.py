@@ -56,7 +56,7 @@ def test_a_run_in_no_box_controls_nothing(tmp_path: Path) -> None:
     try:
         lab.up()
         lab.ok("add", "--repo", "shop", "Try it")
-        wait(out.exists, lambda: (lab.folder / "daemon.log").read_text())
+        wait(out.exists, lambda: (lab.folder / "log").read_text())
         said = json.loads(out.read_text())
     finally:
         lab.end()

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
-import time
 from collections.abc import Generator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -15,74 +13,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from overnight.web_process import Served, served
-
-#: How long something may take that only needs to happen.
-HAPPENS_WITHIN_S = 120.0
-CONFIG = """
-[work]
-total = 4
-per_repo = 4
-[box]
-name = "none"
-i_know = true
-[web]
-port = 0
-[agents.command]
-argv = ["sh", "-c", {agent}]
-"""
-POLICY = """
-target = "main"
-landing = "merge"
-agent = "command"
-[checks]
-test = "test -s seed.txt"
-[box]
-minimum = "none"
-[judges]
-families = 0
-[clarify]
-threshold = {unclear}
-[risk]
-asks_from = {asks}
-"""
+from testkit.computer import Computer, config, policy
+from testkit.waiting import PATIENCE as HAPPENS_WITHIN_S
+from testkit.waiting import soon
 
 
-class Lab:
+def rules(asks: int = 100, unclear: int = 101) -> str:
+    """The policy. asks: from which risk on a person is asked. unclear: from where on a task is asked about."""
+    return policy(f"[risk]\nasks_from = {asks}\n", clear=unclear)
+
+
+class Lab(Computer):
     """One machine with its state folder."""
 
     def __init__(self, folder: Path, *, agent: str, asks: int = 100, unclear: int = 101) -> None:
-        self.folder, self.home, self.repo = folder, folder / "state", folder / "shop"
-        self.env = {
-            "PATH": os.environ["PATH"], "HOME": str(folder), "OVERNIGHT_HOME": str(self.home), "LANG": "C.UTF-8",
-            "OVERNIGHT_CONFIG": str(folder / "config.toml"),
-        }  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.toml").write_text(CONFIG.format(agent=json.dumps(agent)))
-        self.repo.mkdir()
-        (self.repo / "seed.txt").write_text("seed\n")
-        (self.repo / "overnight.toml").write_text(POLICY.format(asks=asks, unclear=unclear))
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
-        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Seed"]):
-            subprocess.run([*git, *words], cwd=self.repo, check=True)
+        settings = config(agent, "[work]\ntotal = 4\nper_repo = 4\n[web]\nport = 0\n")
+        super().__init__(folder, settings, rules(asks, unclear), name="shop", LANG="C.UTF-8")
+        del self.env["OVERNIGHT_WEB"]
         self.ok("repo", "add", str(self.repo))
         self._processes = dict[str, subprocess.Popen[bytes]]()
 
-    def ok(self, *words: str) -> str:
-        """A command of the command line that must work; what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "overnight", *words], env=self.env, cwd=self.folder, capture_output=True,
-            text=True, check=False, timeout=HAPPENS_WITHIN_S,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
     def start(self, name: str, *words: str) -> None:
         """A command that stays."""
-        with (self.folder / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "-P", "-m", "overnight", *words]
-            self._processes[name] = subprocess.Popen(
-                command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self._processes[name] = self.spawn("overnight", *words)
 
     def up(self) -> Served:
         """Daemon and pages; where they are."""
@@ -121,12 +74,7 @@ class Lab:
 
 def wait(look: Any, why: Any = lambda: "") -> Any:
     """What `look` gives as soon as it gives something."""
-    until = time.monotonic() + HAPPENS_WITHIN_S
-    while time.monotonic() < until:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"it did not happen: {why()}")
+    return soon(look, why)
 
 
 class Http:
