@@ -1,6 +1,6 @@
 """`python -m benchmarks`: all of them."""
 
-from benchmarks import audit, boxes, engine, gateway, hook, live, night, usage, web
+from benchmarks import audit, boxes, engine, gateway, hook, live, memory, night, usage, web
 from benchmarks.table import head
 
 head("The engine alone")
@@ -19,3 +19,4 @@ head("Pages and API")
 web.main()
 live.main()
 night.main()
+memory.main(200, 20)

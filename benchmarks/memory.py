@@ -2,14 +2,15 @@
 
     python -m benchmarks.memory [TASKS [EVERY]]
 
-One daemon carries out so many tiny tasks (2,000 unless said), each with a run; one in ten is checked and
-merged, the others become branches, as fast as it can;
-the process of the pages, with a viewer of the Now page and one of all events, and a watchdog stand beside it, as at night.
+One daemon carries out so many tiny tasks (2,000 unless said) as fast as it can, each with a run; one in ten is checked and
+merged, the others become branches. The process of the pages, with a viewer of the Now page and one of all events, and a
+watchdog stand beside it, as at night.
 After every so many (100) it is said what each process holds, and in the end what a thousand tasks add, by least squares
 over what was counted once the first quarter had ended.
 
 The daemon is `overnight.daemon` as `overnight up` starts it, with one more thread that counts when it is asked to: objects
-that Python's collector knows, blocks of Python's allocator, asyncio's tasks. All else is read from outside.
+that Python's collector knows, blocks of Python's allocator, asyncio's tasks, what the C library gave out. All else is read
+from outside.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -72,12 +74,43 @@ def be_the_daemon() -> None:
             gc.collect()
             blocks, objects = sys.getallocatedblocks(), gc.get_objects()
             kinds = collections.Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in objects)
-            said = {"objects": len(objects), "blocks": blocks, "tasks": len(asyncio.all_tasks(loops[0]))}
+            said = {"objects": len(objects), "blocks": blocks, "tasks": len(asyncio.all_tasks(loops[0]))} | allocated()
             del objects
             print(json.dumps([said, kinds]), flush=True)
 
     settings = read_settings()
     run(settings, state_home(settings), ready)
+
+
+class _Allocated(ctypes.Structure):
+    """As glibc's `struct mallinfo2`."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in [
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        ]
+    ]
+
+
+def allocated() -> Counts:
+    """What the C library has given out, and what came back to it that the system has not got back; nothing where it
+    does not say."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        return {}
+    libc.mallinfo2.restype = _Allocated
+    found = libc.mallinfo2()
+    return {"malloc MiB": (found.uordblks + found.hblkhd) / 2**20, "malloc free MiB": found.fordblks / 2**20}
 
 
 class Night(Bench):
@@ -221,6 +254,7 @@ def night(tasks: int, every: int) -> None:
     with tempfile.TemporaryDirectory(prefix="overnight-bench-", ignore_cleanup_errors=True) as folder:
         night = Night(Path(folder))
         seen: dict[str, list[tuple[int, Counts]]] = {"daemon": [], "pages": [], "watchdog": []}
+        kinds = list[dict[str, int]]()
         try:
             night.start()
             assert night.daemon is not None
@@ -228,7 +262,7 @@ def night(tasks: int, every: int) -> None:
             assert at is not None
             token = Access(night.home, 60.0).token
             with watchdog(night) as dog, viewers(at.url, token):
-                added, kinds, began = 0, list[dict[str, int]](), time.monotonic()
+                added, began = 0, time.monotonic()
                 for goal in range(every, tasks + 1, every):
                     while (over := night.over()) < goal:
                         while added < min(tasks, over + AHEAD):
@@ -246,8 +280,12 @@ def night(tasks: int, every: int) -> None:
                         f"{counts['objects']:.0f} objects, {counts['blocks']:.0f} blocks\n"
                     )
                     sys.stdout.flush()
+        except KeyboardInterrupt:
+            sys.stdout.write("ended early\n")
         finally:
             night.end()
+    if len(kinds) < 2:
+        raise SystemExit("too few counts for a growth")
     for name, each in seen.items():
         growth(name, each, 1000, "tasks")
     grown(kinds[int(len(kinds) * WARM)], kinds[-1])
