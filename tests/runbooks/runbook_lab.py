@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from overnight.report.story import story
 from overnight.report.views import HoldView
 from overnight.warden.events import AnyEvent, read_events
 from overnight.wiring import house_for, purse_for
+from testkit.repos import git, repository
 
 #: Seconds after which something that must happen did not.
 PATIENCE = 240.0
@@ -77,13 +76,8 @@ class Lab:
 
     def __init__(self, root: Path, text: str = "", policy: str = POLICY) -> None:
         self.root, self.home, self.repo = root, root / "state", root / "repo"
-        (self.repo / "docs").mkdir(parents=True)
-        (self.repo / PATH).write_text(text or book())
-        (self.repo / "overnight.toml").write_text(policy)
-        (self.repo / "check.sh").write_text(CHECK)
-        self.git("init", "-q", "-b", "main")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "Begin")
+        files = {PATH: text or book(), "overnight.toml": policy, "check.sh": CHECK}
+        repository(self.repo, files, message="Begin")
         self.task = Task(
             id="book", repo=Repo(name="repo", path=str(self.repo), target="main"), title="Do it all",
             text="Carry out the runbook.", runbook=PATH,
@@ -92,10 +86,7 @@ class Lab:
 
     def git(self, *words: str) -> str:
         """git in the person's own folder."""
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.root), "GIT_CONFIG_NOSYSTEM": "1"}
-        who = ("-c", "user.name=Lab", "-c", "user.email=lab@localhost")
-        done = subprocess.run(["git", *who, *words], cwd=self.repo, env=env, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        return git(self.repo, *words)
 
     # -- nights ---------------------------------------------------------------------------------------------
 
