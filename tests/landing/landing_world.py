@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,21 +17,10 @@ from overnight.landing.worktree import LocalWorkshop, WorkshopSettings
 from overnight.missions.run import Result
 from overnight.missions.task import Repo, Task
 from overnight.ports import Box, Ground, Landed, Staged
+from testkit.repos import git
 
 T = TypeVar("T")
 BOXES: dict[str, Callable[[], Box]] = {"none": Unconfined, "bubblewrap": Bubblewrap}
-_ENV = {
-    "PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C",
-    "GIT_AUTHOR_NAME": "Pat", "GIT_AUTHOR_EMAIL": "pat@example.org",
-    "GIT_COMMITTER_NAME": "Pat", "GIT_COMMITTER_EMAIL": "pat@example.org",
-}  # fmt: skip
-
-
-def git(where: Path, *args: str, env: Mapping[str, str] | None = None, data: bytes | None = None) -> str:
-    """What a person's own git says, with nothing of ours in between."""
-    done = subprocess.run(["git", *args], cwd=where, env={**_ENV, **(env or {})}, input=data, capture_output=True)
-    assert done.returncode == 0, (args, done.stderr)
-    return os.fsdecode(done.stdout).strip()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
