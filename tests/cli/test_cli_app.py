@@ -75,6 +75,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["qqqqq"], "`overnight --help` lists them"),
         (["status", "--jsn"], "`overnight status --help`"),
         (["show"], "`overnight show --help`"),
+        (["web", "logn"], "Did you mean 'login'? `overnight web --help`"),
         (["show", "nothing"], "`overnight status` lists them"),
         (["status", "--repo", "nothing"], "`overnight repo list`"),
         (["status", "--since", "5"], "write it with its unit"),

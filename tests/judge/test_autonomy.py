@@ -84,3 +84,8 @@ YES = Passed(confidence=0.9)
 def test_what_happens_with_a_result(tally: object, risk: Risk, stand: Standing, mends: bool, kind: type) -> None:
     """Only a pass of low risk at L3 lands by itself."""
     assert isinstance(course(tally, risk, stand, mends=mends), kind)  # type: ignore[arg-type]
+
+
+def test_a_risk_that_nothing_raises_says_so() -> None:
+    """A policy may ask from 0 on: the question has words all the same."""
+    assert course(YES, MEDIUM, FREE, mends=True) == AskPerson(why="risk 40 of 100: nothing raises it")

@@ -222,7 +222,8 @@ def _usage(error: click.UsageError) -> str:
     message = error.format_message()
     if error.ctx is None or "`" in message:
         return message
-    return f"{message.rstrip('.')}. `{error.ctx.command_path} --help` shows how it is called."
+    message = message if message.endswith("?") else f"{message.rstrip('.')}."
+    return f"{message} `{error.ctx.command_path} --help` shows how it is called."
 
 
 def _keep_crash(error: Exception) -> str | None:

@@ -147,7 +147,7 @@ def course(tally: Tally, risk: Risk, stand: Standing, *, mends: bool) -> Course:
             return AskPerson(why=why)
         case Passed():
             pass
-    heaviest = ", ".join(each.why for each in risk.factors[:3])
+    heaviest = ", ".join(each.why for each in risk.factors[:3]) or "nothing raises it"
     match risk.band:
         case Band.HIGH:
             return Blocked(why=f"risk {risk.score} of 100: {heaviest}")
