@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,14 +40,16 @@ TEXTS = st.one_of(
     ),
     st.integers(1, 70_000).map(lambda n: "x" * n),
 )
-COUNTS: st.SearchStrategy[Any] = st.one_of(st.integers(0, 10**6), st.sampled_from([None, -1, 10**13, 1.5, "7", True]))
+COUNTS = st.integers(0, 10**6)
+#: What is no count.
+ODD: st.SearchStrategy[Any] = st.sampled_from([None, -1, 10**13, 1.5, "7", True])
 USAGES: st.SearchStrategy[Any] = st.one_of(
-    st.sampled_from([None, [], "x", {}]),
+    st.fixed_dictionaries({"input_tokens": COUNTS, "output_tokens": COUNTS}),
     st.fixed_dictionaries(
         {"input_tokens": COUNTS, "output_tokens": COUNTS},
         optional={
-            "cache_read_input_tokens": COUNTS,
-            "cache_creation_input_tokens": COUNTS,
+            "cache_read_input_tokens": COUNTS | ODD,
+            "cache_creation_input_tokens": COUNTS | ODD,
             "cache_creation": st.sampled_from([None, {}, {"ephemeral_1h_input_tokens": 3}]),
             "server_tool_use": st.sampled_from([None, {"web_search_requests": 2}]),
             "speed": st.sampled_from([None, "standard", "fast", 5]),
@@ -55,16 +58,19 @@ USAGES: st.SearchStrategy[Any] = st.one_of(
             ),
         },
     ),
+    st.fixed_dictionaries({}, optional={"input_tokens": COUNTS | ODD, "output_tokens": COUNTS | ODD}),
+    st.sampled_from([None, [], "x"]),
 )
+KINDS: st.SearchStrategy[Any] = st.sampled_from(["assistant"] * 8 + ["user", "progress", None, 4])
 ROWS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(["assistant", "assistant", "assistant", "user", "progress", None, 4]),
+        "type": KINDS,
         "requestId": st.sampled_from(["req_1", "req_2"]),
         "sessionId": st.sampled_from(["one", "two"]),
         "timestamp": st.integers(0, 9).map(lambda n: f"2026-09-21T13:33:2{n}.125Z"),
         "message": st.fixed_dictionaries(
-            {"usage": USAGES, "model": st.sampled_from(["a", "b"])},
-            optional={"id": st.sampled_from(["m1", "m2", "é", None]), "content": TEXTS, "role": st.just("assistant")},
+            {"usage": USAGES, "model": st.sampled_from("ab"), "id": st.sampled_from(["m1", "m1", "m2", "é", None])},
+            optional={"content": TEXTS, "role": st.just("assistant")},
         ),
     },
     optional={
@@ -73,6 +79,8 @@ ROWS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "toolUseResult": st.fixed_dictionaries({"usage": USAGES, "text": TEXTS}),
     },
 )
+#: What a further row of an answer may say otherwise.
+CHANGED = ("sessionId", "timestamp", "requestSessionId", "cwd", "usage", "model", "content", "uuid")
 SPACING = st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", " :  ")])
 OTHERS = st.sampled_from(
     [b"", b"{}", b"[]", b'"usage" "assistant"', b'{"type":"assistant","message":null,"x":"usage"}']
@@ -91,15 +99,10 @@ def lines(draw: st.DrawFn) -> list[bytes]:
         row["message"] = _shuffled(draw, row["message"])
         text = json.dumps(row, separators=draw(SPACING), ensure_ascii=draw(st.booleans())).encode()
         written.append(draw(st.sampled_from([b"", b" ", b"\t"])) + text + draw(st.sampled_from([b"", b" ", b"\r"])))
-        other, part = (
-            draw(ROWS),
-            draw(st.sampled_from(["uuid", "sessionId", "timestamp", "requestSessionId", "cwd", "message"])),
-        )
-        if part == "message":
-            name = draw(st.sampled_from(["usage", "model", "content"]))
-            row["message"][name] = other["message"].get(name)
-        else:
-            row[part] = other.get(part)
+        other, part = draw(ROWS), draw(st.sampled_from(CHANGED))
+        for had, now in ((row, other), (row["message"], other["message"])):
+            if part in had or part in now:
+                had[part] = now.get(part)
     return written
 
 
@@ -133,7 +136,7 @@ def together(answers: Iterable[tuple[int, Entry]]) -> dict[int, Entry]:
     return found
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(lines(), max_size=6), st.integers(1, 50_000), st.integers(0, 80))
 def test_rows_are_read_as_if_decoded_whole(written: list[list[bytes]], most: int, torn: int) -> None:
     """Spaces, escapes, order, text that looks like usage, lines that come in parts: the same answers; a last line that
@@ -148,3 +151,24 @@ def test_rows_are_read_as_if_decoded_whole(written: list[list[bytes]], most: int
         whole = so_far[: so_far.rfind(b"\n") + 1]
         assert offset == len(whole)
         assert together(answers) == together(each for line in whole.split(b"\n") for each in plainly(line))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sessionId": "one"},
+        {"requestSessionId": "one"},
+        {"timestamp": "2026-09-21T13:33:21.125Z"},
+        {"message": {"id": "m1", "model": "b", "usage": {"input_tokens": 5, "output_tokens": 7}}},
+        {"message": {"id": "m1", "model": "a", "usage": {"input_tokens": 5, "output_tokens": 8}}},
+        {"message": {"id": "m2", "model": "a", "usage": {"input_tokens": 5, "output_tokens": 7}}},
+    ],
+)
+def test_a_row_that_says_something_else_is_no_repetition(other: dict[str, Any]) -> None:
+    """Rows that follow each other and differ in one thing are both taken."""
+    message = {"id": "m1", "model": "a", "usage": {"input_tokens": 5, "output_tokens": 7}}
+    row = {"type": "assistant", "sessionId": "two", "timestamp": "2026-09-21T13:33:22.125Z", "message": message}
+    both = [json.dumps(each).encode() for each in (row, row | other)]
+    found = read(b"\n".join(both) + b"\n", Reading(stem="stem")).answers
+    assert together(found) == together(each for line in both for each in plainly(line))
+    assert together(found) != together(plainly(both[0]))
