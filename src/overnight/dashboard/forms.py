@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from overnight.api import acts
 from overnight.api.jobs import Job
-from overnight.api.shapes import Approve, Done, NewTask, Reject
+from overnight.api.shapes import Added, Approve, Done, NewTask, Reject
 from overnight.api.site import Site
 from overnight.dashboard.shared import Pages, back, form_of, onward, shaped, toast
 from overnight.errors import BadInput, DaemonSilent, DaemonUnreachable
@@ -31,7 +31,7 @@ async def do(pages: Pages, request: Request) -> Response:
         problem = "The daemon does not run, so nothing can be changed. `overnight up` starts it."
         raise BadInput(problem=problem) from error
     pages.site.pulse.touch()
-    if isinstance(done, acts.Added):
+    if isinstance(done, Added):
         return onward(request, f"/tasks/{quote(done.id)}")
     if "hx-request" in request.headers:
         return toast(pages, request, str(done.message), "good")

@@ -19,7 +19,7 @@ from overnight.dashboard.timeline import timeline
 from overnight.dashboard.words import speaker
 from overnight.errors import BadInput
 from overnight.report.find import task_id
-from overnight.report.rundir import EVENTS, folder_of
+from overnight.report.rundir import EVENTS, folder_of, lines_from, read_event, routine
 from overnight.report.story import story
 from overnight.report.views import TaskStory
 
@@ -58,8 +58,8 @@ def _tail(site: Site, run: str) -> tuple[Any, ...]:
         return ()
     start = max(0, size - _TAIL_BYTES)
     found = list[Any]()
-    for n, (line, _) in reversed(list(enumerate(looks.lines_from(path, start)))):
-        event = looks.read_event(line)
+    for n, (line, _) in reversed(list(enumerate(lines_from(path, start)))):
+        event = read_event(line)
         if event is not None and _tells(event) and not (start and n == 0):
             found.append((event.get("seq", n), looks.log_line(site, event)))
             if len(found) == TAIL:
@@ -69,7 +69,7 @@ def _tail(site: Site, run: str) -> tuple[Any, ...]:
 
 def _tells(event: dict[str, Any]) -> bool:
     """Whether a record is worth a line of the live log; what a model is asked and what it used is counted elsewhere."""
-    return event.get("kind") not in ("asking", "usage") and not looks.routine(event)
+    return event.get("kind") not in ("asking", "usage") and not routine(event)
 
 
 def cost_of(told: TaskStory) -> dict[str, Any]:
