@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +23,7 @@ from overnight.missions.task import Phase, Repo, Task
 from overnight.report.story import story
 from overnight.report.views import TaskStory
 from overnight.wiring import house_for, purse_for
+from testkit.repos import git, repository
 
 PATIENCE = 540.0
 POLICY = """
@@ -156,23 +155,16 @@ class Night:
         self.players = {player.name: player for player in players}
         how = f'limit = "1m", runs = {runs}, mutation = {str(mutation).lower()}'
         policy = POLICY.replace('limit = "1m"', how, 1)
-        for path, text in {**SHOP, "overnight.toml": policy}.items():
-            (self.repo / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.repo / path).write_text(text)
-        self.git("init", "-q", "-b", "main")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "A shop")
-        self.base = self.git("rev-parse", "HEAD").strip()
+        repository(self.repo, {**SHOP, "overnight.toml": policy}, message="A shop")
+        self.base = self.git("rev-parse", "HEAD")
         (root / "scripts").mkdir()
         for player in self.players.values():
             (root / "scripts" / player.name).write_text(player.script)
         self.told: dict[str, TaskStory] = {}
 
     def git(self, *words: str) -> str:
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.root), "GIT_CONFIG_NOSYSTEM": "1"}
-        who = ("-c", "user.name=Owner", "-c", "user.email=owner@localhost")
-        done = subprocess.run(["git", *who, *words], cwd=self.repo, env=env, capture_output=True, text=True, check=True)
-        return done.stdout
+        """git in the person's own folder."""
+        return git(self.repo, *words)
 
     def play(self, *, one_by_one: bool = False) -> Night:
         """Everybody's task, from queued to its end or to its wait for a person. one_by_one: each on what landed before."""
