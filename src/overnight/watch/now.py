@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -181,7 +182,7 @@ class NowScreen(Steering):
 
     @on(Ledger.Wanted)
     def _wanted(self, event: Ledger.Wanted) -> None:
-        self.beside(self._read(event.page, event.turn), "pages")
+        self.beside(partial(self._read, event.page, event.turn), "pages")
 
     async def _read(self, page: int, turn: int) -> None:
         home, state, repo, words = self.app.site.home, self._state, self._repo, self._words

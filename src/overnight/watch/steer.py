@@ -7,6 +7,7 @@ import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from rich.style import Style
@@ -36,6 +37,7 @@ from overnight.watch.told import judges, letter, named
 ACTOR = "watch"
 _PAUSED = ("pause", "stop")
 A = TypeVar("A")
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Steering(Screen[None]):
@@ -255,15 +257,15 @@ class Steering(Screen[None]):
         if self._asking or (task and row is None):
             return
         self._asking = True
-        self.beside(self._with_word(work(row, **how) if task else work(**how)), "act")
+        self.beside(partial(self._with_word, partial(work, row, **how) if task else partial(work, **how)), "act")
 
-    def beside(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
-        """Beside everything else; it ends with the screen."""
-        self.run_worker(_while_it_stands(work), group=group, exclusive=exclusive)
+    def beside(self, work: Work, group: str, *, exclusive: bool = False) -> None:
+        """Beside everything else; it ends with the screen, perhaps before it has begun."""
+        self.run_worker(partial(_while_it_stands, work), group=group, exclusive=exclusive)
 
-    async def _with_word(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _with_word(self, work: Work) -> None:
         try:
-            await work
+            await work()
         except (OvernightError, sqlite3.Error, OSError) as error:
             self._asking = False
             self.say(str(error), bad=True)
@@ -295,9 +297,9 @@ class Steering(Screen[None]):
         self.app.notify(clean, severity="error" if bad else "information", timeout=12 if bad else 6, markup=False)
 
 
-async def _while_it_stands(work: Coroutine[Any, Any, None]) -> None:
+async def _while_it_stands(work: Work) -> None:
     with suppress(NoMatches):  # its parts are taken down before whoever works for it is told
-        await work
+        await work()
 
 
 def _is_paused(row: TaskRow) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -111,7 +112,7 @@ class TaskScreen(Steering):
 
     def _refresh(self) -> None:
         if not self._busy.locked():
-            self.beside(self._look(), "look")
+            self.beside(self._look, "look")
 
     async def _look(self) -> None:
         async with self._busy:
@@ -187,7 +188,7 @@ class TaskScreen(Steering):
         mark = [(run.id, run.result and run.result.commit, run.examined, len(run.opinions)) for run in runs]
         if self._read.get(name) != mark:
             self._read[name] = mark
-            self.beside(self._read_tab(name, told), name, exclusive=True)
+            self.beside(partial(self._read_tab, name, told), name, exclusive=True)
 
     async def _read_tab(self, name: str, told: Told) -> None:
         site = self.app.site
