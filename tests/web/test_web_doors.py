@@ -64,6 +64,17 @@ def test_a_token_that_was_cut_off_lets_nobody_in(tmp_path: Path, left: str) -> N
     assert (access.by_token(access.token), stat.S_IMODE(path.stat().st_mode)) == (Login(), 0o600)
 
 
+def test_a_token_that_can_not_be_read_is_said(tmp_path: Path) -> None:
+    """Not as a fault of the server's without a word: nobody gets in, and the file is named."""
+    access = Access(tmp_path, 60.0)
+    path = tmp_path / "web" / "token"
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    client = TestClient(Shield(PlainTextResponse("inside"), access, ("testserver",)))
+    answer = client.get("/tasks", headers={"authorization": "Bearer x"})
+    assert (answer.status_code, str(path) in answer.text) == (503, True)
+
+
 def test_a_session_ends_and_can_not_be_made_up(tmp_path: Path) -> None:
     """Too old, longer than signed, without a signature: none is one."""
     access = Access(tmp_path, 60.0)

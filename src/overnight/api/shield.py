@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overnight.api.access import Access
+from overnight.errors import StateNotWritable
 from overnight.people.operators import actor_of
 
 #: Bytes of a body; a task's text is the largest.
@@ -112,7 +113,10 @@ class Shield:
             return Refusal(421, "wrong_host", problem)
         if (refusal := _crossed(scope, headers, method)) is not None:
             return refusal
-        who = self._who(headers, cookie_name(scope))
+        try:
+            who = self._who(headers, cookie_name(scope))
+        except StateNotWritable as error:
+            return Refusal(503, "state", str(error))
         client = f"{'a forge' if path.startswith(HOOKS) else who} {scope['client'][0] if scope.get('client') else ''}"
         if not self._bucket(client).take(time.monotonic()):
             return Refusal(429, "too_many", "Too many requests. Wait a second and try again.")
