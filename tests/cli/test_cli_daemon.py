@@ -183,7 +183,7 @@ def test_init_proposes_tries_writes_and_registers(desktop: Desktop) -> None:
     assert read_policy(text, "t").checks["test"].run == "make test"
     assert [repo.name for repo in repos(desktop.home)] == ["shop"]
     result = desktop.run("add", "x", at=path)
-    assert (result.exit_code, "commit the file" in result.stderr) == (2, True)
+    assert (result.exit_code, "git add overnight.toml && git commit" in result.stderr) == (2, True)
     git(path, "add", "-A")
     git(path, "commit", "-q", "-m", "policy")
     desktop.ok("add", "x", at=path)
