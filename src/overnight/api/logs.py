@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EVERY_S = 60.0
 #: Who asks after a longer time than this waits for what was written meanwhile.
 LATE_S = 300.0
-#: It mostly is quick: for so long whoever begins it waits before he is told that it goes on.
+#: It mostly is quick: for so long after its beginning it is waited for, before anybody is told that it goes on.
 AT_ONCE_S = 0.2
 _KEY = "index"
 
@@ -50,7 +50,12 @@ class _Work:
 
     def __init__(self) -> None:
         self.begun, self.ended = time.time(), threading.Event()
+        self._since = time.monotonic()
         self.error: Exception | None = None
+
+    def patience(self) -> float:
+        """Seconds for which it is still waited for."""
+        return max(0.0, AT_ONCE_S - (time.monotonic() - self._since))
 
 
 class Logs:
@@ -81,7 +86,7 @@ class Logs:
             if work is None and not self._waits():
                 return Reading(state="ready")
             work = work or self._start()
-        if not work.ended.wait(AT_ONCE_S):
+        if not work.ended.wait(work.patience()):
             return self._seen(work)
         if work.error is not None:
             raise work.error
