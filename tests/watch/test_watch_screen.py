@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import TabbedContent
 from watch_lab import Lab, sees, shown, until
 
@@ -72,21 +73,27 @@ def test_a_task_tells_story_calls_change_evidence_and_cost(lab: Lab) -> None:
     asyncio.run(play())
 
 
+async def _to_its_end(lab: Lab, pilot: Pilot[None], task: str, words: str) -> None:
+    """Look on at a task that waits at the gate: words of its record are seen; it is let go on, and its end is seen."""
+    app = pilot.app
+    app.push_screen(TaskScreen(task))
+    await until(pilot, lambda: app.screen.is_mounted and isinstance(app.screen, TaskScreen))
+    await pilot.press("2")
+    await sees(pilot, words)
+    with (lab.folder / "gate").open("w") as gate:
+        gate.write("go on\n")
+    await sees(pilot, "ended (")
+
+
 def test_what_a_run_does_is_seen_while_it_does_it(lab: Lab) -> None:
     """A task that another program adds comes up by itself; on its screen the end of its record grows."""
 
     async def play() -> None:
-        async with lab.watched() as (pilot, app):
+        async with lab.watched() as (pilot, _):
             lab.add("slow5", "Come up by yourself")
             await sees(pilot, "Come up by yourself")
             await sees(pilot, "running 1")
-            app.push_screen(TaskScreen("slow5"))
-            await until(pilot, lambda: app.screen.is_mounted and isinstance(app.screen, TaskScreen))
-            await pilot.press("2")
-            await sees(pilot, "begins")
-            with (lab.folder / "gate").open("w") as gate:
-                gate.write("go on\n")
-            await sees(pilot, "ended (")
+            await _to_its_end(lab, pilot, "slow5", "begins")
 
     asyncio.run(play())
 
@@ -310,14 +317,8 @@ def test_what_a_record_has_of_nonsense_is_shown_as_well_as_it_can(lab: Lab) -> N
         events.write(b"\n".join(odd) + b"\n")
 
     async def play() -> None:
-        async with lab.watched() as (pilot, app):
-            app.push_screen(TaskScreen("slow6"))
-            await until(pilot, lambda: app.screen.is_mounted and isinstance(app.screen, TaskScreen))
-            await pilot.press("2")
-            await sees(pilot, "goes on after that")
-            with (lab.folder / "gate").open("w") as gate:
-                gate.write("go on\n")
-            await sees(pilot, "ended (")
+        async with lab.watched() as (pilot, _):
+            await _to_its_end(lab, pilot, "slow6", "goes on after that")
 
     asyncio.run(play())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from web_lab import Http, Lab, wait
 
 from overnight.agents.scripted import Say, Use, playing
 from overnight.agents.scripted.script import Play, Scenario, Script
+from testkit.repos import git
 
 pytestmark = [pytest.mark.cli, pytest.mark.slow, needs_chromium]
 CONFIG = """
@@ -56,8 +56,7 @@ def recorded(tmp_path: Path) -> Iterator[tuple[Lab, str]]:
     lab = Lab(tmp_path / "lab", agent="true")
     lab.env["ANTHROPIC_API_KEY"] = "sk-ant-api03-Tr7Ue4Io1Pa8Sd5Fg2Hj9Kl6"
     (lab.repo / "overnight.toml").write_text(POLICY)
-    who = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-    subprocess.run(["git", *who, "commit", "-qam", "The policy of a real agent"], cwd=lab.repo, check=True)
+    git(lab.repo, "commit", "-qam", "The policy of a real agent")
 
     def worked() -> str:
         http = Http(lab.up().url, lab.token())

@@ -1,8 +1,8 @@
 """Short pauses for collecting garbage: Python stops every thread while it goes through all objects, and most of a server's
 are there for good.
 
-What is there is set aside (`gc.freeze`) and not gone through again. Once as much has come to it again, all is gone through
-once and set aside anew, so that nothing stays for ever that nobody holds.
+What is there is set aside (`gc.freeze`) and not gone through again. Once many more have come, all are gone through once and
+set aside anew, so that nothing stays for ever that nobody holds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-#: Objects that a collection may go through: 50,000 take about 35 ms.
+#: Objects that a collection may go through: 70,000 took 50 ms where it was measured, 10,000 took 5.
 MANY = 10_000
 #: Seconds between two looks.
 EVERY_S = 1.0

@@ -48,10 +48,9 @@ class Lately:
         """
         one, asked = self._of(key), self._clock()
         age = asked - one.made
-        if one.mark == mark and age < MOST_S:
+        if _is_new(one, mark, age):
             return one.value
-        late = min(LATE_S, one.took * SHARED) if late is None else late
-        if one.took > DEAR_S and age < late:
+        if _is_shared(one, age, late):
             value = one.value
             if age > one.took * PART:
                 self._begin(one, mark, make)
@@ -68,7 +67,7 @@ class Lately:
         if one is None:
             return True
         age = self._clock() - one.made
-        return not ((one.mark == mark and age < MOST_S) or (one.took > DEAR_S and age < late))
+        return not (_is_new(one, mark, age) or _is_shared(one, age, late))
 
     def _of(self, key: Hashable) -> _One:
         with self._lock:
@@ -100,3 +99,14 @@ class Lately:
                 one.under_way = False
 
         threading.Thread(target=work, name="overnight-lately", daemon=True).start()
+
+
+def _is_new(one: _One, mark: object, age: float) -> bool:
+    """Nothing changed since it was made."""
+    return one.mark == mark and age < MOST_S
+
+
+def _is_shared(one: _One, age: float, late: float | None) -> bool:
+    """It is dear, and not too old to serve although something changed."""
+    late = min(LATE_S, one.took * SHARED) if late is None else late
+    return one.took > DEAR_S and age < late
