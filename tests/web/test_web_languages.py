@@ -18,7 +18,7 @@ from web_lab import held as waits
 from web_served import Pages
 
 from overnight import errors
-from overnight.dashboard.words import LANGUAGES, MONTHS, reteller, speaker, texts, weekday
+from overnight.dashboard.words import LANGUAGES, MONTHS, MOST_RETOLD, reteller, speaker, texts, weekday
 from overnight.missions.approval import WORDS
 from overnight.missions.hold import HoldReason
 from overnight.missions.run import End
@@ -184,6 +184,14 @@ def asked(http: Http, path: str, language: str) -> str:
     status, _, body = http.ask("GET", path, headers={"Accept-Language": language})
     assert status == 200, (path, body)
     return body.decode()
+
+
+def test_a_text_without_measure_stays_as_it_is() -> None:
+    """Patterns are tried on sentences only: nobody's long words keep the server busy."""
+    said = " goes on."
+    fits = "x" * (MOST_RETOLD - len(said)) + said
+    assert reteller("de")(fits) != fits
+    assert reteller("de")(f"x{fits}") == f"x{fits}"
 
 
 @pytest.mark.parametrize("language", OTHERS)
